@@ -1,0 +1,38 @@
+# The two commands of the README: `make demo` and `make test`. Each sets itself up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check weights clean
+
+demo: $(VENV)/.run
+	test -e demo/sky/truth.parquet || $(BIN)/xsaga simulate demo/sky --center 180.0,0.25 --bricks 4
+	$(BIN)/xsaga run catalogs/demo.toml --out demo/run
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -n 2
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+weights: $(VENV)/.dev
+	$(BIN)/python benchmarks/provisional_weights.py
+
+$(VENV)/.python:
+	$(PYTHON) -c 'import sys; sys.exit("xsaga needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+$(VENV)/.run: $(VENV)/.python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[sim,report]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

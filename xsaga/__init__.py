@@ -1,0 +1,5 @@
+"""Low-redshift target selection from survey imaging."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,165 @@
+"""Every path of a run folder, and how a file is put in place.
+
+A file is written under a temporary name in the folder it belongs to, flushed to disk, then
+renamed: a file that exists is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+TEMPORARY_MARK = ".tmp-"
+
+
+@contextmanager
+def placed(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; rename it to `path` on success.
+
+    Parameters
+    ----------
+    path : Path
+        Where the finished file belongs; its folder is made.
+
+    Yields
+    ------
+    Path
+        A name in the same folder with the same suffix. When the block raises, the temporary file
+        is removed and whatever stood at `path` before stays untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.stem}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if os.name == "posix":  # elsewhere a folder cannot be flushed
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class TilePaths:
+    """Files of one tile.
+
+    Parameters
+    ----------
+    folder : Path
+        ``tiles/Norder=<order>/Dir=<pixel // 10000 · 10000>/Npix=<pixel>`` of the run folder, the
+        layout of HATS catalogs.
+    """
+
+    folder: Path
+
+    @property
+    def sources(self) -> Path:
+        """All sources of the tile with their photometry and flags."""
+        return self.folder / "sources.parquet"
+
+    @property
+    def cutouts(self) -> Path:
+        """Images of the tile's candidates, (N, band, y, x)."""
+        return self.folder / "cutouts.npy"
+
+    @property
+    def cutout_index(self) -> Path:
+        """One row per candidate: row in the images, status, reason, coverage."""
+        return self.folder / "cutouts.parquet"
+
+    @property
+    def scores(self) -> Path:
+        """Probabilities of the candidates that have a usable cutout."""
+        return self.folder / "scores.parquet"
+
+    @property
+    def failures(self) -> Path:
+        """Candidates that could not be scored, with the reason."""
+        return self.folder / "failures.parquet"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Files of a run folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder itself (``--out``).
+    """
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """Resolved configuration."""
+        return self.folder / "run.toml"
+
+    @property
+    def record(self) -> Path:
+        """Fingerprint, versions, inputs with SHA-256, times."""
+        return self.folder / "run.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that works on the run."""
+        return self.folder / ".lock"
+
+    @property
+    def lock_owner(self) -> Path:
+        """Who holds the lock, in words."""
+        return self.folder / ".lock-owner"
+
+    @property
+    def spool(self) -> Path:
+        """Scratch folder of the tile stage."""
+        return self.folder / ".spool"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object per line."""
+        return self.folder / "log.jsonl"
+
+    @property
+    def tiles(self) -> Path:
+        """Folder of all tiles."""
+        return self.folder / "tiles"
+
+    @property
+    def partition(self) -> Path:
+        """Summary of the tile stage; it exists once all tiles hold their sources."""
+        return self.folder / "partition.json"
+
+    @property
+    def rejected(self) -> Path:
+        """Catalog rows that entered no tile (bad position, duplicate) and why."""
+        return self.folder / "rejected.parquet"
+
+    @property
+    def cutflow(self) -> Path:
+        """How many sources passed each step of the photometric cuts."""
+        return self.folder / "cutflow.csv"
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.folder / "report" / "index.html"
+
+    def targets(self, file_format: str) -> Path:
+        """Ranked list in one file format ('parquet', 'fits', 'csv', 'ecsv', 'votable')."""
+        suffix = {"votable": "vot"}.get(file_format, file_format)
+        return self.folder / f"targets.{suffix}"
+
+    def tile(self, order: int, pixel: int) -> TilePaths:
+        """Files of one NESTED HEALPix tile."""
+        directory = pixel // 10_000 * 10_000
+        return TilePaths(self.tiles / f"Norder={order}" / f"Dir={directory}" / f"Npix={pixel}")
