@@ -1,0 +1,1 @@
+"""Footprints on the sky and the HEALPix tiles that cover them."""
