@@ -1,0 +1,1 @@
+"""Ranking scored sources and writing target lists."""
