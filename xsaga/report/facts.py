@@ -1,0 +1,121 @@
+"""What a report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from xsaga.targets.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """Where every row of the catalog went.
+
+    Parameters
+    ----------
+    read : int
+        Rows read.
+    outside_footprint : int
+        Rows outside the footprint.
+    rejected : mapping of str to int
+        Rows that could not be used, by reason.
+    duplicates : int
+        Rows dropped because another row is the same source.
+    sources : int
+        Rows that entered a tile.
+    candidates : int
+        Sources that passed the photometric cuts.
+    scored : int
+        Candidates with a score.
+    failed : mapping of str to int
+        Candidates without a score, by reason.
+    """
+
+    read: int
+    outside_footprint: int
+    rejected: Mapping[str, int]
+    duplicates: int
+    sources: int
+    candidates: int
+    scored: int
+    failed: Mapping[str, int]
+
+    def imbalances(self) -> tuple[str, ...]:
+        """Say in a sentence each which counts do not add up; empty when all do."""
+        gone = self.outside_footprint + sum(self.rejected.values()) + self.duplicates
+        found = []
+        if self.read != gone + self.sources:
+            found.append(
+                f"{self.read:,} rows were read, but {gone:,} left out and {self.sources:,} "
+                f"kept make {gone + self.sources:,}"
+            )
+        ended = self.scored + sum(self.failed.values())
+        if self.candidates != ended:
+            found.append(f"{self.candidates:,} candidates, but {ended:,} scored or failed")
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """All that the page of a run shows.
+
+    Parameters
+    ----------
+    title : str
+        Heading of the page.
+    provenance : Provenance
+        What the targets were made from.
+    counts : RunCounts
+        Where every row went.
+    cutflow : DataFrame
+        How many sources passed each step of the cuts; shown as it is.
+    targets : DataFrame
+        The whole ranked list, best first, with the columns that `REQUIRED` names.
+    failures : DataFrame
+        Candidates without a score; shown as it is, the first of them.
+    pictures : mapping of int to bytes
+        PNG of a target by `source_id`; targets without one get a placeholder.
+    tier_thresholds : tuple of float
+        Lowest `p_lowz` of each tier but the last.
+    warnings : tuple of str
+        What the user should know before trusting the list.
+    top : int
+        Targets shown with all their numbers.
+    viewer_layer : str
+        Layer that links to the Legacy Survey viewer open.
+    """
+
+    title: str
+    provenance: Provenance
+    counts: RunCounts
+    cutflow: pd.DataFrame
+    targets: pd.DataFrame
+    failures: pd.DataFrame
+    pictures: Mapping[int, bytes] = field(default_factory=dict)
+    tier_thresholds: tuple[float, ...] = (0.5, 0.1)
+    warnings: tuple[str, ...] = ()
+    top: int = 60
+    viewer_layer: str = "ls-dr9"
+
+
+REQUIRED = (
+    "source_id",
+    "ra",
+    "dec",
+    "p_lowz",
+    "p_lowz_std",
+    "rank",
+    "tier",
+    "mag_g",
+    "mag_r",
+    "mag_z",
+    "coverage_g",
+    "coverage_r",
+    "coverage_z",
+    "score_flags",
+    "type",
+)
+"""Columns of the target list that the page shows."""
