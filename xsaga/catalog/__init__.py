@@ -1,0 +1,1 @@
+"""Source catalogs: reading, photometry, photometric cuts, splitting by tile."""

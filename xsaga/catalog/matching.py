@@ -1,0 +1,86 @@
+"""Matching positions on the sky."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import cKDTree
+
+from xsaga.sky.positions import chord, unit_vectors
+
+_ARCSEC = 1 / 3600
+
+
+@dataclass(frozen=True)
+class BrightObjects:
+    """Bright extended objects whose surroundings are suspect: shreds, halos.
+
+    Parameters
+    ----------
+    ra, dec : ndarray of float64, shape (N,)
+        Degrees.
+    radius : ndarray of float64, shape (N,)
+        Half-light radius in arcseconds.
+    """
+
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    radius: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ra)
+
+    def near(self, ra: ArrayLike, dec: ArrayLike, radii: float) -> NDArray[np.bool_]:
+        """Which positions lie within `radii` half-light radii of one of these objects.
+
+        Parameters
+        ----------
+        ra, dec : array_like, shape (M,)
+            Degrees; must be valid positions.
+        radii : float
+            Reach of an object in units of its radius.
+
+        Returns
+        -------
+        ndarray of bool, shape (M,)
+        """
+        positions = unit_vectors(ra, dec)
+        near = np.zeros(len(positions), bool)
+        if len(positions) == 0 or len(self) == 0:
+            return near
+        objects = unit_vectors(self.ra, self.dec)
+        reach = 2 * np.sin(np.radians(np.minimum(radii * self.radius * _ARCSEC, 180)) / 2)
+        # Of a whole catalog's bright objects only those near this part of the sky matter.
+        middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
+        extent = np.sqrt(np.square(positions - middle).sum(axis=1).max())
+        relevant = np.sqrt(np.square(objects - middle).sum(axis=1)) <= extent + reach
+        hits = cKDTree(positions).query_ball_point(objects[relevant], reach[relevant])
+        near[np.fromiter(chain.from_iterable(hits), dtype=np.int64)] = True
+        return near
+
+
+def pairs_within(ra: ArrayLike, dec: ArrayLike, radius_arcsec: float) -> NDArray[np.int64]:
+    """All pairs of positions that are at most `radius_arcsec` apart.
+
+    Parameters
+    ----------
+    ra, dec : array_like, shape (N,)
+        Degrees; must be valid positions.
+    radius_arcsec : float
+        Arcseconds.
+
+    Returns
+    -------
+    ndarray of int64, shape (pairs, 2)
+        Indices i < j, in no particular order.
+    """
+    vectors = unit_vectors(ra, dec)
+    if len(vectors) < 2:
+        return np.empty((0, 2), np.int64)
+    # The tree is used once: building it fast matters more than balance.
+    tree = cKDTree(vectors, balanced_tree=False, compact_nodes=False)
+    pairs = tree.query_pairs(chord(radius_arcsec * _ARCSEC), output_type="ndarray")
+    return np.asarray(pairs, dtype=np.int64)
