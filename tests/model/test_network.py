@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.toy_model import TINY, toy_network
+from xsaga.errors import ModelError
+from xsaga.model.network import Architecture, build_network, inference_copy
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("size", [33, 48])
+def test_one_logit_per_image_that_other_images_do_not_change(size: int) -> None:
+    network = toy_network(TINY, seed=1, size=size)
+    images = torch.randn(5, 3, size, size)
+    with torch.no_grad():
+        together = network(images)
+        alone = torch.cat([network(image[None]) for image in images])
+    assert together.shape == (5,)
+    assert together.std() > 1e-3
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_default_network_has_about_a_million_weights() -> None:
+    weights = sum(weight.numel() for weight in build_network(Architecture()).parameters())
+    assert 0.5e6 < weights < 1.5e6
+
+
+def test_the_copy_for_scoring_gives_the_same_logits_and_leaves_the_original() -> None:
+    network = toy_network(TINY, seed=2)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    images = torch.randn(4, 3, 48, 48)
+    with torch.no_grad():
+        wanted = network(images)
+        fused = inference_copy(network, CPU, torch.float32)(images)
+    torch.testing.assert_close(fused, wanted, rtol=1e-4, atol=1e-4)
+    assert before.keys() == network.state_dict().keys()
+    assert all(torch.equal(before[name], kept) for name, kept in network.state_dict().items())
+
+
+def test_the_centre_counts_more_than_the_edge() -> None:
+    network = toy_network(TINY, seed=3)
+    empty = torch.zeros(1, 3, 48, 48)
+    centred, cornered = empty.clone(), empty.clone()
+    centred[..., 20:28, 20:28] = 3
+    cornered[..., 4:12, 4:12] = 3
+    with torch.no_grad():
+        zero = network(empty)
+        assert (network(centred) - network(cornered)).abs() > 0.01 * zero.abs().clamp(min=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"stage_channels": (8,)}, "stage_blocks"),
+        ({"stem_channels": 0}, "channels"),
+        ({"stage_blocks": (1, 1, 1, 0)}, "stage_blocks"),
+        ({"stage_channels": (8, 8, 8, 10**9)}, "channels"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"centre_width": float("nan")}, "centre_width"),
+    ],
+)
+def test_an_impossible_architecture_is_refused(wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(ModelError, match=named):
+        Architecture(**wrong)  # type: ignore[arg-type]

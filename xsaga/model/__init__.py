@@ -1,0 +1,1 @@
+"""The network and its scores: arrays in, arrays out."""

@@ -1,0 +1,222 @@
+"""The card of a model: all that must be known to use its weights, as JSON beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from xsaga.errors import ModelError
+from xsaga.model.calibration import Calibration
+from xsaga.model.network import Architecture
+from xsaga.model.preprocess import Stretch
+from xsaga.paths import placed
+
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a model was trained on.
+
+    Parameters
+    ----------
+    description : str
+        In words: where images and labels come from.
+    numbers : dict of str to float
+        Counts, rates and limits, e.g. ``{"images": 30000, "low_redshift": 3000}``.
+    """
+
+    description: str
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Description of a model.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model and of its folder.
+    version : str
+        Version of the model, not of the software.
+    kind : str
+        What it is, in a few words for tables and reports, e.g. ``provisional, simulated``.
+    simulated : bool
+        Whether the training images are simulated.
+    architecture : Architecture
+        The network.
+    members : int
+        Networks in the ensemble.
+    weights_file : str
+        File beside the card that holds all members.
+    sha256 : str
+        Of that file, hexadecimal.
+    bands : tuple of str
+        Bands in the order of the image planes.
+    pixel_scale : float
+        Arcseconds per pixel.
+    size : int
+        Pixels on a side.
+    field_of_view : float
+        Arcseconds on a side, ``size · pixel_scale``.
+    stretch : Stretch
+        Preprocessing.
+    image_release : tuple of str
+        Image releases the model may be used on.
+    training_set : TrainingSet
+        What it was trained on.
+    metrics : dict of str to float
+        Measured on held-out data.
+    calibration : Calibration
+        From logit to probability.
+    xsaga_version : str
+        Version of the software that made it.
+    created : str
+        Date, ISO 8601.
+
+    Raises
+    ------
+    ModelError
+        If values contradict each other or are out of range.
+    """
+
+    name: str
+    version: str
+    kind: str
+    simulated: bool
+    architecture: Architecture
+    members: int
+    bands: tuple[str, ...]
+    pixel_scale: float
+    size: int
+    field_of_view: float
+    stretch: Stretch
+    image_release: tuple[str, ...]
+    training_set: TrainingSet
+    metrics: dict[str, float]
+    calibration: Calibration
+    xsaga_version: str
+    created: str
+    weights_file: str = field(default=WEIGHTS_FILE)
+    sha256: str = field(default="0" * 64)
+
+    def __post_init__(self) -> None:
+        bands = len(self.bands)
+        problems = {
+            "name": not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name),
+            "members": not 1 <= self.members <= 1000,
+            "architecture.bands": self.architecture.bands != bands or len(set(self.bands)) != bands,
+            "stretch.softening": len(self.stretch.softening) != bands,
+            "pixel_scale": not self.pixel_scale > 0,
+            "size": not 8 <= self.size <= 10_000,
+            "field_of_view": not math.isclose(
+                self.field_of_view, self.size * self.pixel_scale, rel_tol=1e-6
+            ),
+            "image_release": not (self.image_release and all(self.image_release)),
+            "weights_file": not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.weights_file),
+            "sha256": not re.fullmatch(r"[0-9a-f]{64}", self.sha256),
+        }
+        wrong = [key for key, bad in problems.items() if bad]
+        if wrong:
+            raise ModelError(
+                f"{wrong[0]} is out of range or contradicts the rest of the card: correct it"
+            )
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a card.
+
+    Parameters
+    ----------
+    path : Path
+        A ``card.json``.
+
+    Returns
+    -------
+    ModelCard
+
+    Raises
+    ------
+    ModelError
+        Naming the file and the key, if the file is missing or no JSON, or a key is unknown,
+        missing, of a wrong type or out of range.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not a JSON file ({error}); restore the model") from error
+    try:
+        card = _parse(ModelCard, data, "")
+    except ModelError as error:
+        line = " ".join(str(error).split())  # a key may hold anything, a line break too
+        raise ModelError(f"{path}: {line}") from error
+    assert isinstance(card, ModelCard)  # noqa: S101 (narrows the type for the reader below)
+    return card
+
+
+def write_card(path: Path, card: ModelCard) -> None:
+    """Write a card, complete or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Where it belongs.
+    card : ModelCard
+        What to write; `read_card` gives it back equal.
+    """
+    text = json.dumps(dataclasses.asdict(card), indent=2, allow_nan=False, ensure_ascii=False)
+    with placed(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _parse(wanted: Any, value: object, key: str) -> object:
+    """Turn a JSON value into an annotated type; `key` is its path, for messages."""
+    if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
+        return _parse_dataclass(wanted, value, key)
+    origin = get_origin(wanted)
+    if origin is tuple and isinstance(value, list):
+        item = get_args(wanted)[0]
+        return tuple(_parse(item, entry, f"{key}[{row}]") for row, entry in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        item = get_args(wanted)[1]
+        return {name: _parse(item, entry, f"{key}.{name}") for name, entry in value.items()}
+    if wanted is float and type(value) in (int, float):
+        if not math.isfinite(number := _float(value)):
+            raise ModelError(f"{key} is not a finite number: correct it")
+        return number
+    if origin is None and type(value) is wanted:  # not isinstance: JSON's true is no int
+        return value
+    name = wanted.__name__ if origin is None else {tuple: "list", dict: "object"}[origin]
+    raise ModelError(f"{key} must be of type {name}, not {type(value).__name__}: correct it")
+
+
+def _float(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except OverflowError:  # JSON integers have no limit
+        return math.inf
+
+
+def _parse_dataclass(wanted: type, value: object, key: str) -> object:
+    if not isinstance(value, Mapping):
+        raise ModelError(f"{key or 'the card'} must be of type object, not {type(value).__name__}")
+    prefix = f"{key}." if key else ""
+    hints = get_type_hints(wanted)
+    unknown = sorted(set(value) - set(hints))
+    missing = sorted(set(hints) - set(value))
+    if unknown:
+        raise ModelError(f"unknown key {prefix}{unknown[0]}: made by a newer xsaga, or misspelt")
+    if missing:
+        raise ModelError(f"key {prefix}{missing[0]} is missing: restore the model")
+    parsed = {name: _parse(hint, value[name], prefix + name) for name, hint in hints.items()}
+    return wanted(**parsed)

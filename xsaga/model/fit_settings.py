@@ -1,0 +1,65 @@
+"""How an ensemble is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from xsaga.errors import ModelError
+from xsaga.model.augmentation import Augmentation
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to train.
+
+    Parameters
+    ----------
+    members : int
+        Networks in the ensemble, at most `folds`.
+    folds : int
+        Parts the data are split into, 2 or more.
+    epochs : int
+        Passes over the training data.
+    batch_size : int
+        Images in a step.
+    learning_rate : float
+        Highest rate of the one-cycle schedule (Smith & Topin 2019, arXiv:1708.07120).
+    weight_decay : float
+        Of AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), on convolutions and the head, not
+        on biases and normalisations.
+    positive_weight : float
+        Weight of a z < 0.03 image relative to another.
+    target_rate : float
+        Fraction of z < 0.03 among the sources that will be scored; goes into the calibration.
+    augmentation : Augmentation
+        What is done to a training image.
+    seed : int
+        Of folds, starting weights, order and augmentation. On a CPU with a given number of
+        threads, the same seed gives the same weights.
+    """
+
+    members: int = 3
+    folds: int = 3
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    positive_weight: float = 1.0
+    target_rate: float = 0.01
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.members <= self.folds or self.folds < 2:
+            raise ModelError(
+                f"training: {self.members} members need as many folds, and 2 or more; there are "
+                f"{self.folds}"
+            )
+        positive = (
+            self.epochs,
+            self.batch_size - 1,  # batch normalisation needs two
+            self.learning_rate,
+            self.positive_weight,
+        )
+        if min(positive) <= 0 or self.weight_decay < 0 or not 0 < self.target_rate < 1:
+            raise ModelError(f"training: a value is out of range in {self}")

@@ -1,0 +1,168 @@
+"""Logits of many cutouts, batch by batch, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xsaga.errors import ModelError
+from xsaga.model.device import DTYPES, Precision, exact_float32
+from xsaga.model.network import CutoutNetwork, inference_copy
+from xsaga.model.preprocess import Stretch, resample
+
+DEFAULT_BATCH = {"cpu": 64, "cuda": 512}
+"""Images in a batch: on a CPU few enough for its caches, on a GPU enough to fill it."""
+
+
+class ImageArray(Protocol):
+    """What images may come as: an ndarray, a `numpy.memmap`, anything that slices like one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, bands, size, size)."""
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """A float type; half precision is moved as it is, others as float32."""
+
+    def __getitem__(self, rows: slice | NDArray[np.int64], /) -> NDArray[np.floating]:
+        """Give some of the images."""
+
+
+def check_images(images: ImageArray, bands: int) -> None:
+    """Refuse what is not a stack of square float images.
+
+    Parameters
+    ----------
+    images : ImageArray
+        What was given.
+    bands : int
+        Image planes that are needed.
+
+    Raises
+    ------
+    ModelError
+        Saying what was given and what is needed.
+    """
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[1] != bands or shape[2] != shape[3] or shape[2] == 0:
+        raise ModelError(f"images of shape {shape}: give (N, {bands}, size, size)")
+    if np.dtype(images.dtype).kind != "f":
+        raise ModelError(f"images of type {images.dtype}: give floats, nanomaggies per pixel")
+
+
+class BatchedNetworks:
+    """The members of an ensemble, ready to run in batches of one fixed size.
+
+    A short last batch is filled up with empty images. So every image goes through the same
+    arithmetic, whatever else is scored with it.
+
+    Parameters
+    ----------
+    networks : sequence of CutoutNetwork
+        Members; they are copied.
+    stretch : Stretch
+        What the members were trained on.
+    device : torch.device
+        Where to run.
+    precision : Precision
+        Of the convolutions.
+    batch_size : int, optional
+        Images in a batch; `DEFAULT_BATCH` of the device if not given.
+
+    Raises
+    ------
+    ModelError
+        If the batch size is not positive.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[CutoutNetwork],
+        stretch: Stretch,
+        *,
+        device: torch.device,
+        precision: Precision,
+        batch_size: int | None = None,
+    ) -> None:
+        self.device = device
+        self.batch_size = DEFAULT_BATCH[device.type] if batch_size is None else batch_size
+        if self.batch_size < 1:
+            raise ModelError(f"batch size {self.batch_size}: it must be 1 or more")
+        self._stretch = stretch
+        self._dtype = DTYPES[precision]
+        self._networks = [inference_copy(network, device, self._dtype) for network in networks]
+
+    def logits(
+        self,
+        images: ImageArray,
+        *,
+        rows: NDArray[np.int64] | None = None,
+        to_grid: tuple[float, float, int] | None = None,
+    ) -> NDArray[np.float32]:
+        """Run the members on images, in the order given.
+
+        Parameters
+        ----------
+        images : ImageArray, shape (N, bands, size, size)
+            Nanomaggies per pixel, 0 where there is no data.
+        rows : ndarray of int64, shape (M,), optional
+            Which images; all if not given.
+        to_grid : (from_scale, to_scale, to_size), optional
+            Resample first, see `xsaga.model.preprocess.resample`.
+
+        Returns
+        -------
+        ndarray of float32, shape (M or N, members)
+            NaN for images that hold a value that is not finite.
+        """
+        count = images.shape[0] if rows is None else len(rows)
+        size = images.shape[-1] if to_grid is None else to_grid[2]
+        stretched = torch.empty(
+            (self.batch_size, images.shape[1], size, size),
+            dtype=self._dtype,
+            device=self.device,
+            memory_format=torch.channels_last,
+        )
+        parts = []
+        with torch.inference_mode(), exact_float32(self.device):
+            for batch in self._batches(images, rows, count):
+                pixels = batch if to_grid is None else resample(batch, *to_grid)
+                finite = torch.isfinite(pixels.sum((1, 2, 3), dtype=torch.float32))
+                self._stretch.apply(pixels, self._dtype, out=stretched)
+                logits = torch.stack([network(stretched) for network in self._networks], dim=1)
+                usable = torch.isfinite(logits).all(dim=1) & finite
+                parts.append(torch.where(usable[:, None], logits, torch.nan))
+            if not parts:
+                return np.empty((0, len(self._networks)), dtype=np.float32)
+            result: NDArray[np.float32] = torch.cat(parts)[:count].cpu().numpy()
+        return result
+
+    def _batches(
+        self, images: ImageArray, rows: NDArray[np.int64] | None, count: int
+    ) -> Iterator[torch.Tensor]:
+        """Yield full batches on the device; each is overwritten by a later one."""
+        on_gpu = self.device.type == "cuda"
+        dtype = torch.float16 if images.dtype == np.float16 else torch.float32
+        shape = (self.batch_size, *images.shape[1:])
+        # On a GPU the next batch is read while the last one is copied and computed: two pinned
+        # buffers, and an event for each that tells when its copy is done.
+        buffers = [torch.zeros(shape, dtype=dtype, pin_memory=on_gpu) for _ in range(1 + on_gpu)]
+        copied = [torch.cuda.Event() for _ in buffers] if on_gpu else []  # type: ignore[no-untyped-call]
+        for turn, start in enumerate(range(0, count, self.batch_size)):
+            buffer = buffers[turn % len(buffers)]
+            if on_gpu:
+                copied[turn % len(buffers)].synchronize()
+            chosen = slice(start, min(start + self.batch_size, count))
+            filled = chosen.stop - start
+            with np.errstate(over="ignore"):  # too large for float32: not finite, found later
+                buffer.numpy()[:filled] = images[chosen if rows is None else rows[chosen]]
+            buffer[filled:] = 0
+            batch = buffer.to(self.device, non_blocking=True)
+            if on_gpu:
+                copied[turn % len(buffers)].record()
+            yield batch
