@@ -1,0 +1,1 @@
+"""Image cutouts: where they come from and how a tile keeps them."""

@@ -1,0 +1,220 @@
+"""A Legacy Surveys tree under an http(s) address, kept in a folder as far as it was used."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import threading
+import zlib
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.parse import urlsplit
+
+from xsaga.errors import ImagingError
+from xsaga.imaging.brick_tree import (
+    ALL_SKY_TABLE,
+    NORTH,
+    ROOT,
+    SOUTH,
+    BrickTable,
+    read_brick_table,
+    region_table_path,
+)
+from xsaga.imaging.fits_check import IncompleteFitsError, check_complete
+from xsaga.imaging.http import HttpClient
+from xsaga.imaging.http_faults import HttpFailure, OutageWatch, shown
+
+PUBLIC_DR9_ROOT = "https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/dr9/"
+"""Where the survey publishes release 9 (https://www.legacysurvey.org/dr9/files/)."""
+
+OUTAGE = 4
+"""So many files in a row that cannot be had mean that the server is not there."""
+
+_COMPONENT = re.compile(r"[A-Za-z0-9~][A-Za-z0-9~._+-]*")
+_RELEASE = re.compile(r"dr[0-9]+(\.[0-9]+)?")
+
+
+class RemoteTree:
+    """A brick tree under an address; files are downloaded once, on first use.
+
+    In the cache a file lies below ``<host>/<path of the root>/`` as it lies below the root, so
+    that releases never mix and the folder can itself be used as a local tree. A file is put there
+    only when it is complete, so several processes can share a cache (at worst both download).
+
+    Parameters
+    ----------
+    url : str
+        Root of a release, e.g. `PUBLIC_DR9_ROOT`, or of one region.
+    cache : Path
+        Folder that keeps what was downloaded.
+    http : HttpClient
+        Request layer; closed with the tree.
+    release : str, optional
+        Release in the names of the bricks tables; by default the last part of the address that
+        looks like one (``dr9``), else its last part.
+
+    Raises
+    ------
+    ImagingError
+        When the address is not one.
+    """
+
+    def __init__(
+        self, url: str, cache: Path, http: HttpClient, *, release: str | None = None
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ImagingError(f"{shown(url)}: not an http or https address of a brick tree")
+        host = parts.hostname if parts.port is None else f"{parts.hostname}-{parts.port}"
+        folders = [part for part in parts.path.split("/") if part]
+        self._url = url.rstrip("/")
+        self._root = cache.joinpath(*_checked([host, *folders], shown(url)))
+        self._http = http
+        releases = [part for part in folders if _RELEASE.fullmatch(part)]
+        self._release = release or (releases or folders or [""])[-1]
+        self._region = folders[-1] if folders and folders[-1] in (NORTH, SOUTH) else ROOT
+        self._outage = OutageWatch(OUTAGE, "the brick tree")
+        self._absent: set[str] = set()
+        self._locks: dict[str, threading.Lock] = {}
+
+    @property
+    def name(self) -> str:
+        """Address of the tree, without credentials."""
+        return shown(self._url)
+
+    @property
+    def root(self) -> Path:
+        """Folder of the cache that mirrors the root of the tree."""
+        return self._root
+
+    def bricks(self, region: str) -> BrickTable | None:
+        """Bricks of a region: those its own table lists, else those of the whole sky.
+
+        The table of the whole sky is taken only where no region has its own: a release that has
+        the one of the south only (DR10) has no north.
+
+        Parameters
+        ----------
+        region : str
+            ``north``, ``south`` or ``""`` for a root that is one.
+
+        Raises
+        ------
+        ImagingError
+            When a table cannot be had or read, or the tree has none at all.
+        """
+        if region != ROOT and self._region != ROOT:  # the root is itself a region
+            return None
+        table = self._region_table(region)
+        if table is not None:
+            return read_brick_table(table)
+        if any(self._region_table(other) for other in (NORTH, SOUTH, ROOT) if other != region):
+            return None
+        all_sky = self.fetch(ALL_SKY_TABLE)
+        if all_sky is None:
+            raise ImagingError(
+                f"{self.name}: no bricks table there (tried "
+                f"{', '.join([*self._table_names(region), ALL_SKY_TABLE])}); "
+                "give the root of a Legacy Surveys release"
+            )
+        return read_brick_table(all_sky)
+
+    def fetch(self, path: str) -> Path | None:
+        """Local copy of a file of the tree, downloaded if it is not there yet.
+
+        Parameters
+        ----------
+        path : str
+            Path below the root, with forward slashes.
+
+        Returns
+        -------
+        Path or None
+            None where the server says that there is no such file; it is asked once a session.
+
+        Raises
+        ------
+        HttpFailure
+            When the file may exist but cannot be had, or what comes is not FITS.
+        UnreachableError
+            When that happened to `OUTAGE` files in a row.
+        ImagingError
+            When the path leads out of the tree, or the cache cannot be written.
+        """
+        local = self._root.joinpath(*_checked(path.split("/"), path))
+        if local.exists():
+            return local
+        with self._locks.setdefault(path, threading.Lock()):
+            if path in self._absent:
+                return None
+            if local.exists():  # another thread was first
+                return local
+            try:
+                self._http.download(f"{self._url}/{path}", local, check=fits_fault)
+            except HttpFailure as failure:
+                if not failure.gone:
+                    self._outage.count(failure)
+                    raise
+                self._outage.count(None)
+                self._absent.add(path)
+                return None
+            self._outage.count(None)
+        return local
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._http.close()
+
+    def _region_table(self, region: str) -> Path | None:
+        for name in self._table_names(region):
+            if (table := self.fetch(name)) is not None:
+                return table
+        return None
+
+    def _table_names(self, region: str) -> list[str]:
+        """Names under which the releases so far have kept the table of a region."""
+        if not self._release:
+            return []
+        if region != ROOT:
+            return [region_table_path(region, self._release)]
+        names = [f"survey-bricks-{self._release}.fits.gz"]  # DR1 to DR7
+        if self._region != ROOT:
+            names.insert(0, f"survey-bricks-{self._release}-{self._region}.fits.gz")
+        return names
+
+
+def fits_fault(path: Path) -> str:
+    """Say what is wrong with the structure of a FITS file; nothing if it is complete.
+
+    Every header must be there and followed by as much data as it announces; the data themselves
+    are not read. A gzip-compressed file is unpacked (not kept) up to its checksum.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    """
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+    try:
+        if zipped:
+            with gzip.open(path) as unzipped:
+                check_complete(
+                    cast(BinaryIO, unzipped)
+                )  # reads to the end, and so checks the checksum
+        else:
+            with path.open("rb") as plain:
+                check_complete(plain)
+    except IncompleteFitsError as error:
+        return str(error)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        return f"truncated or broken gzip file ({error})"
+    return ""
+
+
+def _checked(components: list[str], path: str) -> list[str]:
+    """Path components that stay where they belong."""
+    for component in components:
+        if not _COMPONENT.fullmatch(component):
+            raise ImagingError(f"{path!r}: '{component}' is no part of a path in a brick tree")
+    return components

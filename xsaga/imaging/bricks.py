@@ -1,0 +1,266 @@
+"""Cutouts from the brick coadds of a Legacy Surveys tree.
+
+A cutout is the exact pixels of the brick that holds the source deepest, placed so that its centre
+is as near to the source as whole pixels allow: the source lies within half a pixel of index
+``(size - 1) / 2`` along x and y, where the cutout service has it exactly. So the pixel nearest to
+the source is the middle one of an odd size, and one of the middle ones of an even size. Nothing is
+resampled; the cutout's north is the north of the brick's centre.
+
+Pixels beyond the brick's grid, or without data in it, are taken from neighbouring bricks that
+have data there: each is the pixel nearest to the same point of the sky, which is right for grids
+that are rotated against each other (near the poles) and off by up to half a pixel.
+
+A pixel holds data where the inverse variance is above 0. Maskbits are not read: NPRIMARY only
+marks the overlap of bricks, the bits of saturated and bright neighbourhoods mark pixels that do
+hold data, and pixels that were masked in all exposures have inverse variance 0. Where a brick has
+no invvar file, pixels that are not 0 hold data, and `origin` says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from xsaga.errors import ImagingError
+from xsaga.imaging.brick import Brick, BrickName, BrickShelf, UnusableBrick
+from xsaga.imaging.brick_decode import CELL, BrickDecoder
+from xsaga.imaging.brick_fill import fill_missing
+from xsaga.imaging.brick_index import Homes, RegionIndex, find_homes, open_regions
+from xsaga.imaging.brick_tree import BrickTree
+from xsaga.imaging.cutouts import (
+    NATIVE_PIXEL_SCALE,
+    CutoutBatch,
+    CutoutSpec,
+    CutoutStatus,
+    coverage_status,
+)
+
+BATCH_SIZE = 256
+FILL_SIZE = 32
+"""Cutouts whose missing pixels are looked up together: each may miss all its pixels."""
+
+DEFAULT_MAX_BYTES = 1 << 30
+
+
+class BrickSource:
+    """Cutouts from brick coadds.
+
+    Parameters
+    ----------
+    tree : BrickTree
+        Where the bricks are.
+    spec : CutoutSpec
+        Geometry of the cutouts; the pixel scale must be that of the coadds.
+    region : {'auto', 'north', 'south'}
+        Release to take bricks from. With 'auto', the one that has the brick, and by the rule of
+        DR9 where both have it (north if Dec > 32.375° and b > 0).
+    workers : int, optional
+        Processes that decompress; by default as many as there are processors, 4 at most.
+    release : str
+        Image release, where it is known; else taken from the bricks table's name or a header.
+    max_bytes : int
+        Memory for decompressed bricks; one brick and one neighbour (200 MB each) are held in any
+        case.
+
+    Raises
+    ------
+    ImagingError
+        When the tree has no bricks of the region, or other pixels are asked for.
+    """
+
+    def __init__(
+        self,
+        tree: BrickTree,
+        spec: CutoutSpec,
+        *,
+        region: str = "auto",
+        workers: int | None = None,
+        release: str = "",
+        max_bytes: int = DEFAULT_MAX_BYTES,
+    ) -> None:
+        if abs(spec.pixel_scale / NATIVE_PIXEL_SCALE - 1) > 0.01:
+            raise ImagingError(
+                f"bricks have pixels of {NATIVE_PIXEL_SCALE} arcsec, not {spec.pixel_scale:g}; "
+                "set the pixel scale to that or use the cutout service"
+            )
+        self._tree = tree
+        self._spec = spec
+        self._regions = open_regions(tree, region)
+        self._decoder = BrickDecoder(min(4, os.cpu_count() or 1) if workers is None else workers)
+        self._max_bytes = max_bytes
+        self._release = release
+
+    @property
+    def spec(self) -> CutoutSpec:
+        """Geometry of the cutouts."""
+        return self._spec
+
+    @property
+    def release(self) -> str:
+        """Image release, e.g. ``ls-dr9``; empty if nothing tells it."""
+        if not self._release:
+            self._release = self._find_release()
+        return self._release
+
+    def _find_release(self) -> str:
+        index = self._regions[0]
+        if index.table.release:
+            return f"ls-{index.table.release}"
+        shelf = BrickShelf(self._tree, self._spec.bands, self._decoder, max_bytes=0)
+        brick = shelf.get(index.brick(0))
+        return brick.release if isinstance(brick, Brick) else ""
+
+    def cutouts(
+        self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
+    ) -> Iterator[CutoutBatch]:
+        """Yield the cutouts brick by brick, at most 256 at a time."""
+        del source_id  # bricks are found by position
+        if not len(ra):
+            return
+        homes = find_homes(ra, dec, self._regions)
+        reached = homes.depth > -self._spec.size
+        shelf = BrickShelf(self._tree, self._spec.bands, self._decoder, self._max_bytes)
+        try:
+            for index in _parts(np.flatnonzero(~reached)):
+                yield self._without_pixels(index, CutoutStatus.OUTSIDE, "no brick there", "")
+            for index in _by_brick(homes, np.flatnonzero(reached), self._regions):
+                region = self._regions[homes.region[index[0]]]
+                name = region.brick(int(homes.number[index[0]]))
+                yield from self._from_brick(shelf, region, name, index, ra[index], dec[index])
+        finally:
+            shelf.close()
+
+    def _from_brick(
+        self,
+        shelf: BrickShelf,
+        region: RegionIndex,
+        name: BrickName,
+        index: NDArray[np.int64],
+        ra: NDArray[np.float64],
+        dec: NDArray[np.float64],
+    ) -> Iterator[CutoutBatch]:
+        size = self._spec.size
+        brick = shelf.get(name)
+        if isinstance(brick, Brick):
+            x, y = (
+                np.floor(pixel - (size - 1) / 2 + 0.5).astype(np.int64)
+                for pixel in brick.grid.to_pixel(ra, dec)
+            )
+            brick = shelf.decode(brick, x, y, size)
+        if isinstance(brick, UnusableBrick):
+            for part in _parts(index):
+                yield self._without_pixels(part, brick.status, brick.reason, str(name))
+            return
+        neighbours = region.neighbours(name, size)
+        near = np.lexsort((x, y // CELL))  # batches that stay in one part of the memory
+        for part in _parts(near):
+            images, has_data = _cut(brick, x[part], y[part], size)
+            origin = np.full(len(part), _origin(brick), dtype=object)
+            trouble = np.full(len(part), "", dtype=object)
+            incomplete = np.flatnonzero(~has_data.all(axis=(1, 2, 3)))
+            for some in _parts(incomplete, FILL_SIZE):
+                corner = x[part[some]], y[part[some]]
+                filled = fill_missing(
+                    shelf, neighbours, brick, *corner, images[some], has_data[some]
+                )
+                images[some] = filled.images * filled.has_data
+                has_data[some] = filled.has_data
+                origin[some] += filled.donors
+                trouble[some] = filled.trouble
+            coverage = has_data.mean(axis=(2, 3), dtype=np.float32)
+            yield CutoutBatch(
+                index=index[part],
+                images=images,
+                coverage=coverage,
+                status=(status := coverage_status(coverage)),
+                reason=_reasons(brick, status, trouble),
+                origin=origin.tolist(),
+            )
+
+    def _without_pixels(
+        self, index: NDArray[np.int64], status: CutoutStatus, reason: str, origin: str
+    ) -> CutoutBatch:
+        bands, size = len(self._spec.bands), self._spec.size
+        return CutoutBatch(
+            index=index,
+            images=np.zeros((len(index), bands, size, size), dtype=np.float32),
+            coverage=np.zeros((len(index), bands), dtype=np.float32),
+            status=np.full(len(index), status, dtype=np.int8),
+            reason=[reason] * len(index),
+            origin=[origin] * len(index),
+        )
+
+    def close(self) -> None:
+        """Stop the decoding processes and let go of the tree."""
+        self._decoder.close()
+        self._tree.close()
+
+
+def _parts(index: NDArray[np.int64], size: int = BATCH_SIZE) -> list[NDArray[np.int64]]:
+    return [index[start : start + size] for start in range(0, len(index), size)]
+
+
+def _by_brick(
+    homes: Homes, index: NDArray[np.int64], regions: list[RegionIndex]
+) -> list[NDArray[np.int64]]:
+    """Group sources by brick; the bricks run along rows of declination, so neighbours follow."""
+    groups: list[NDArray[np.int64]] = []
+    for place, region in enumerate(regions):
+        here = index[homes.region[index] == place]
+        number = homes.number[here]
+        order = np.lexsort((here, region.table.ra[number], region.table.dec[number]))
+        changes = np.flatnonzero(np.diff(number[order])) + 1
+        groups += [group for group in np.split(here[order], changes) if len(group)]
+    return groups
+
+
+def _cut(
+    brick: Brick, x: NDArray[np.int64], y: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Cut boxes out of the planes of a brick; beyond its grid there are no data."""
+    width, height = brick.grid.width, brick.grid.height
+    images, has_data = brick.planes.images, brick.planes.has_data
+    inside = (x >= 0) & (y >= 0) & (x + size <= width) & (y + size <= height)
+    if inside.all():
+        return _windows(images, x, y, size), _windows(has_data, x, y, size)
+    steps = np.arange(size)
+    columns, rows = x[:, np.newaxis] + steps, y[:, np.newaxis] + steps
+    on_x, on_y = (columns >= 0) & (columns < width), (rows >= 0) & (rows < height)
+    on_grid = on_y[:, np.newaxis, :, np.newaxis] & on_x[:, np.newaxis, np.newaxis, :]
+    bands = np.arange(len(images))[:, np.newaxis, np.newaxis]
+    place = (
+        bands,
+        rows.clip(0, height - 1)[:, np.newaxis, :, np.newaxis],
+        columns.clip(0, width - 1)[:, np.newaxis, np.newaxis, :],
+    )
+    return images[place] * on_grid, has_data[place] & on_grid
+
+
+def _windows(
+    planes: NDArray[np.generic], x: NDArray[np.int64], y: NDArray[np.int64], size: int
+) -> NDArray[Any]:
+    windows = sliding_window_view(planes, (size, size), axis=(1, 2))
+    return windows.transpose(1, 2, 0, 3, 4)[y, x]
+
+
+def _origin(brick: Brick) -> str:
+    without = "".join(brick.bands_without_invvar)
+    return f"{brick.name} (no {without} invvar)" if without else str(brick.name)
+
+
+def _reasons(brick: Brick, status: NDArray[np.int8], trouble: NDArray[np.object_]) -> list[str]:
+    if brick.missing_bands:
+        bands = ", ".join(brick.missing_bands)
+        what = f"no {bands} image of brick {brick.name}"
+        partial = outside = what
+    else:
+        partial = "part of the cutout has no data"
+        outside = f"no data there in brick {brick.name}"
+    reason = np.where(status == CutoutStatus.OUTSIDE, outside, partial).astype(object) + trouble
+    reason[status == CutoutStatus.OK] = ""
+    return [str(text) for text in reason]
