@@ -162,6 +162,15 @@ class ImagingConfig:
             "URL",
         ),
     )
+    bricks_table: str = _key(
+        "",
+        KeyInfo(
+            "Table of the survey's bricks: tells where the cutout service has data.",
+            "--bricks-table",
+            "FILE",
+            path="path",
+        ),
+    )
     files: str = _key(
         "",
         KeyInfo(

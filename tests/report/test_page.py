@@ -14,8 +14,9 @@ from PIL import Image
 
 from tests.target_samples import provenance, ranked_targets
 from xsaga.errors import MissingExtraError, RunError
-from xsaga.report.facts import REQUIRED, ReportFacts, RunCounts
+from xsaga.report.facts import REQUIRED, ReportFacts
 from xsaga.report.page import write_report
+from xsaga.run.status import RunCounts
 
 HOSTILE = "<script>alert('x')</script>\"&"
 
@@ -25,6 +26,7 @@ COUNTS = RunCounts(
     rejected={"position is not a number": 3},
     duplicates=2,
     sources=55,
+    failed_cuts=35,
     candidates=20,
     scored=18,
     failed={"no answer": 2},
@@ -185,8 +187,8 @@ def test_counts_and_reasons_are_shown_and_add_up(tmp_path: Path) -> None:
 def test_counts_that_do_not_add_up_are_said_so(tmp_path: Path) -> None:
     off = replace(COUNTS, sources=54, scored=17)
     text = page_of(tmp_path, replace(facts(), counts=off)).text
-    assert "100 rows were read, but 45 left out and 54 kept make 99" in text
-    assert "20 candidates, but 19 scored or failed" in text
+    assert "100 rows were read, but 99 left out or kept" in text
+    assert "20 candidates, but 19 scored, failed or waiting" in text
     assert "The counts add up." not in text
 
 

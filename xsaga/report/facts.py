@@ -7,55 +7,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from xsaga.run.status import RunCounts
 from xsaga.targets.provenance import Provenance
-
-
-@dataclass(frozen=True)
-class RunCounts:
-    """Where every row of the catalog went.
-
-    Parameters
-    ----------
-    read : int
-        Rows read.
-    outside_footprint : int
-        Rows outside the footprint.
-    rejected : mapping of str to int
-        Rows that could not be used, by reason.
-    duplicates : int
-        Rows dropped because another row is the same source.
-    sources : int
-        Rows that entered a tile.
-    candidates : int
-        Sources that passed the photometric cuts.
-    scored : int
-        Candidates with a score.
-    failed : mapping of str to int
-        Candidates without a score, by reason.
-    """
-
-    read: int
-    outside_footprint: int
-    rejected: Mapping[str, int]
-    duplicates: int
-    sources: int
-    candidates: int
-    scored: int
-    failed: Mapping[str, int]
-
-    def imbalances(self) -> tuple[str, ...]:
-        """Say in a sentence each which counts do not add up; empty when all do."""
-        gone = self.outside_footprint + sum(self.rejected.values()) + self.duplicates
-        found = []
-        if self.read != gone + self.sources:
-            found.append(
-                f"{self.read:,} rows were read, but {gone:,} left out and {self.sources:,} "
-                f"kept make {gone + self.sources:,}"
-            )
-        ended = self.scored + sum(self.failed.values())
-        if self.candidates != ended:
-            found.append(f"{self.candidates:,} candidates, but {ended:,} scored or failed")
-        return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,60 @@
+"""Where the library meets the shell: errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+from xsaga.errors import ExitCode, XsagaError
+
+
+class OneLineErrors(click.Group):
+    """A command group that prints one line for an expected error and exits with its code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line (see `click.Command.main`)."""
+        signal.signal(signal.SIGTERM, _interrupt)
+        kwargs["standalone_mode"] = False
+        try:
+            code = super().main(*args, **kwargs)
+        except click.ClickException as error:
+            error.show()
+            code = ExitCode.USAGE
+        except XsagaError as error:
+            _say(str(error))
+            code = error.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            _say("interrupted; finished work is kept, the same command goes on from there")
+            code = ExitCode.INTERRUPTED
+        except OSError as error:
+            if error.errno is None and not isinstance(error, BrokenPipeError):
+                raise  # not the operating system's word on a file
+            _say(_file_trouble(error))
+            code = ExitCode.ERROR
+        sys.exit(int(code or 0))
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Treat SIGTERM as Ctrl-C, so that temporary files are cleared."""
+    raise KeyboardInterrupt
+
+
+def _file_trouble(error: OSError) -> str:
+    where = f" {error.filename}" if error.filename else ""
+    advice = {
+        errno.ENOSPC: "; make room, then start the same command again",
+        errno.EDQUOT: "; make room, then start the same command again",
+        errno.EACCES: "; check who may write there",
+        errno.EROFS: "; choose another --out",
+    }.get(error.errno or 0, "")
+    return f"{error.strerror or error}:{where}{advice}"
+
+
+def _say(message: str) -> None:
+    click.secho("xsaga: ", fg="red", bold=True, err=True, nl=False)
+    click.echo(" ".join(message.split()), err=True)

@@ -1,0 +1,83 @@
+"""The page of a run, from the finished files of its folder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from xsaga.config import RunConfig
+from xsaga.imaging.rgb import png_bytes, viewer_rgb
+from xsaga.imaging.store import read_cutouts
+from xsaga.paths import RunPaths
+from xsaga.report.facts import ReportFacts
+from xsaga.report.page import write_report
+from xsaga.run.folder import read_partition, read_run_config
+from xsaga.run.status import failure_table, run_status
+from xsaga.sky.tiles import tile_pixels
+from xsaga.targets.provenance import Provenance
+
+TOP = 60
+"""Targets shown with their picture."""
+
+
+def write_run_report(paths: RunPaths, targets: pd.DataFrame, provenance: Provenance) -> None:
+    """Write the page of a run that is ranked.
+
+    Parameters
+    ----------
+    paths : RunPaths
+        The run folder.
+    targets : DataFrame
+        The ranked list, best first.
+    provenance : Provenance
+        What the targets were made from.
+
+    Raises
+    ------
+    MissingExtraError
+        jinja2 is not installed.
+    RunError
+        The folder is not complete, or the page cannot be written.
+    """
+    config, summary = read_run_config(paths), read_partition(paths)
+    facts = ReportFacts(
+        title=f"xsaga targets: {paths.folder.resolve().name}",
+        provenance=provenance,
+        counts=run_status(paths).counts,
+        cutflow=summary.cut_flow.to_frame(),
+        targets=targets,
+        failures=failure_table(paths),
+        pictures=_pictures(paths, targets.head(TOP), config.footprint.order),
+        tier_thresholds=config.rank.tier_thresholds,
+        warnings=(*summary.warnings, *_warnings(config)),
+        top=TOP,
+        viewer_layer=config.imaging.layer,
+    )
+    write_report(facts, paths.report)
+
+
+def _warnings(config: RunConfig) -> tuple[str, ...]:
+    if not config.model.any_release:
+        return ()
+    return (
+        "Any image release was allowed (--any-release): if the model was not made for this one, "
+        "its probabilities are not calibrated.",
+    )
+
+
+def _pictures(paths: RunPaths, best: pd.DataFrame, order: int) -> dict[int, bytes]:
+    """PNG of the targets whose cutouts were kept."""
+    pixels = tile_pixels(best["ra"], best["dec"], order)
+    pictures: dict[int, bytes] = {}
+    for pixel in np.unique(pixels).tolist():
+        tile = paths.tile(order, pixel)
+        if not tile.cutout_index.is_file():
+            continue
+        cutouts = read_cutouts(tile)
+        wanted = best["source_id"][pixels == pixel]
+        rows = cutouts.index[cutouts.index["source_id"].isin(wanted)]
+        pictures |= {
+            int(source): png_bytes(viewer_rgb(cutouts.images[row]))
+            for source, row in zip(rows["source_id"], rows["row"], strict=True)
+        }
+    return pictures

@@ -1,0 +1,1 @@
+"""The run folder, the job of one tile, and running many."""

@@ -1,0 +1,293 @@
+"""The run folder: made, locked, checked against its settings, and read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from xsaga import __version__
+from xsaga.catalog.partition_summary import PartitionSummary
+from xsaga.config import RunConfig, result_settings
+from xsaga.config_file import read_config, write_config
+from xsaga.errors import RunError
+from xsaga.paths import TEMPORARY_MARK, RunPaths, placed
+from xsaga.targets.provenance import InputFile, WeightsRecord, installed_versions, sha256_of
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What ``run.json`` holds.
+
+    Parameters
+    ----------
+    fingerprint : str
+        SHA-256 of `settings`; the scores of a tile carry it.
+    settings : dict
+        Everything that decides what the scores are: configuration keys, hashes of inputs and
+        weights, device, precision and the version of xsaga.
+    inputs : tuple of InputFile
+        Catalog files that were read.
+    input_times : dict
+        When each input was last changed (ns), to know it again without hashing.
+    weights : WeightsRecord
+        The model.
+    versions : dict
+        Python and the packages that matter.
+    command : str
+        Command line that began the run.
+    created : str
+        When it began (UTC, ISO 8601), from SOURCE_DATE_EPOCH where that is set.
+    """
+
+    fingerprint: str
+    settings: dict[str, Any]
+    inputs: tuple[InputFile, ...]
+    input_times: dict[str, int]
+    weights: WeightsRecord
+    versions: dict[str, str]
+    command: str
+    created: str
+
+
+def make_record(
+    config: RunConfig,
+    inputs: tuple[InputFile, ...],
+    weights: WeightsRecord,
+    engine: Mapping[str, str],
+    command: str,
+) -> RunRecord:
+    """Record of a run that is to begin.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Resolved configuration.
+    inputs : tuple of InputFile
+        Catalog files with their hashes.
+    weights : WeightsRecord
+        The model.
+    engine : mapping
+        The device and precision that 'auto' came to.
+    command : str
+        Command line.
+    """
+    settings = json.loads(
+        json.dumps(
+            result_settings(config)
+            | {f"engine.{key}": value for key, value in engine.items()}
+            | {f"input {item.path}": item.sha256 for item in inputs}
+            | {"weights sha256": weights.sha256, "xsaga version": __version__}
+        )
+    )
+    canonical = json.dumps(settings, sort_keys=True).encode()
+    return RunRecord(
+        fingerprint=hashlib.sha256(canonical).hexdigest(),
+        settings=settings,
+        inputs=inputs,
+        input_times={item.path: Path(item.path).stat().st_mtime_ns for item in inputs},
+        weights=weights,
+        versions=dict(installed_versions()),
+        command=command,
+        created=_now(),
+    )
+
+
+def _now() -> str:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return moment.isoformat(timespec="seconds")
+
+
+def read_record(paths: RunPaths) -> RunRecord:
+    """Read ``run.json``.
+
+    Raises
+    ------
+    RunError
+        The folder is no run folder, or the file is damaged.
+    """
+    try:
+        content = json.loads(paths.record.read_text(encoding="utf-8"))
+        content["inputs"] = tuple(InputFile(**item) for item in content["inputs"])
+        content["weights"] = WeightsRecord(**content["weights"])
+        return RunRecord(**content)
+    except FileNotFoundError:
+        raise RunError(
+            f"{paths.folder} is no run folder: it has no {paths.record.name}; "
+            "begin one with `xsaga run … --out FOLDER`"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"cannot read {paths.record}: {error}; begin anew with --restart") from None
+
+
+def read_run_config(paths: RunPaths) -> RunConfig:
+    """Read the resolved configuration of a run folder.
+
+    Raises
+    ------
+    RunError
+        The folder is no run folder.
+    """
+    if not paths.config.is_file():
+        raise RunError(
+            f"{paths.folder} is no run folder: it has no {paths.config.name}; "
+            "begin one with `xsaga run … --out FOLDER`"
+        )
+    return read_config(paths.config)
+
+
+def write_partition(paths: RunPaths, summary: PartitionSummary) -> None:
+    """Put the summary of the tile stage in place; from then on that stage counts as done."""
+    with placed(paths.partition) as temporary:
+        temporary.write_text(json.dumps(summary.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def read_partition(paths: RunPaths) -> PartitionSummary:
+    """Read the summary of the tile stage.
+
+    Raises
+    ------
+    RunError
+        The stage is not done, or the file is damaged.
+    """
+    try:
+        return PartitionSummary.from_json(json.loads(paths.partition.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RunError(
+            f"{paths.folder} has no tiles yet: `xsaga tile {paths.folder}` first"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(
+            f"cannot read {paths.partition}: {error}; begin anew with --restart"
+        ) from None
+
+
+def begin_or_resume(paths: RunPaths, config: RunConfig, record: RunRecord) -> RunRecord:
+    """Write the record of a new run, or check that an existing one has the same settings.
+
+    Returns
+    -------
+    RunRecord
+        The record in force: the existing one on a resume, so that command and date stay those
+        of the run's beginning.
+
+    Raises
+    ------
+    RunError
+        The folder holds a run with other settings; the message lists the differing keys.
+    """
+    if paths.record.is_file():
+        before = read_record(paths)
+        if before.fingerprint != record.fingerprint:
+            raise RunError(
+                f"{paths.folder} holds a run with other settings: "
+                f"{'; '.join(_differences(before.settings, record.settings))}; "
+                "use another --out, or --restart to discard that run and begin anew"
+            )
+        record = before
+    else:
+        with placed(paths.record) as temporary:
+            temporary.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+    with placed(paths.config) as temporary:
+        temporary.write_text(write_config(config), encoding="utf-8")
+    return record
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{key}: was {before.get(key, 'absent')!r}, now {now.get(key, 'absent')!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+
+
+def hash_inputs(files: list[Path], paths: RunPaths) -> tuple[InputFile, ...]:
+    """Hash the catalog files, trusting hashes of the run's record for files that did not change.
+
+    A file counts as unchanged when its size and time of change are those recorded.
+    """
+    known: dict[tuple[str, int, int], InputFile] = {}
+    if paths.record.is_file():
+        record = read_record(paths)
+        known = {
+            (item.path, item.size, record.input_times[item.path]): item for item in record.inputs
+        }
+    return tuple(_hash_input(file, known) for file in files)
+
+
+def _hash_input(file: Path, known: Mapping[tuple[str, int, int], InputFile]) -> InputFile:
+    try:
+        status = file.stat()
+        same = known.get((str(file), status.st_size, status.st_mtime_ns))
+        return same or InputFile(str(file), status.st_size, sha256_of(file))
+    except OSError as error:
+        raise RunError(f"cannot read {file}: {error.strerror}") from None
+
+
+def discard(paths: RunPaths) -> None:
+    """Remove everything a run made (``--restart``); the log stays.
+
+    Raises
+    ------
+    RunError
+        The folder is not empty and no run folder, so nothing in it is touched.
+    """
+    if not paths.folder.is_dir():
+        return
+    content = {item.name for item in paths.folder.iterdir()} - {paths.lock.name, paths.log.name}
+    if not content:
+        return
+    if not (paths.record.is_file() or paths.config.is_file()):
+        raise RunError(f"{paths.folder} is no run folder: --restart will not delete what is in it")
+    for folder in (paths.tiles, paths.spool, paths.report.parent):
+        shutil.rmtree(folder, ignore_errors=True)
+    for item in (paths.partition, paths.rejected, paths.cutflow, *paths.folder.glob("targets.*")):
+        item.unlink(missing_ok=True)
+    paths.config.unlink(missing_ok=True)
+    paths.record.unlink(missing_ok=True)  # last: until here it is still a run folder
+
+
+@contextmanager
+def locked(paths: RunPaths) -> Iterator[None]:
+    """Hold the run folder; clear what a killed process left half-written.
+
+    Raises
+    ------
+    RunError
+        The folder cannot be made, or another process holds it.
+    """
+    try:
+        paths.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(paths.lock, timeout=0)
+        with lock.acquire():
+            paths.lock_owner.write_text(
+                f"process {os.getpid()} on {socket.gethostname()} since {_now()}", encoding="utf-8"
+            )
+            _clear_leftovers(paths)
+            try:
+                yield
+            finally:
+                paths.lock_owner.unlink(missing_ok=True)
+    except Timeout:
+        owner = paths.lock_owner
+        who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
+        raise RunError(
+            f"{paths.folder} is in use by {who}: wait for it, or use another --out"
+        ) from None
+
+
+def _clear_leftovers(paths: RunPaths) -> None:
+    shutil.rmtree(paths.spool, ignore_errors=True)
+    for leftover in paths.folder.rglob(f"*{TEMPORARY_MARK}*"):
+        leftover.unlink(missing_ok=True)

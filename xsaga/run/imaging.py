@@ -1,0 +1,88 @@
+"""From the configuration to a source of cutouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+from xsaga.config import ImagingConfig
+from xsaga.errors import ConfigError
+from xsaga.imaging.brick_cache import RemoteTree
+from xsaga.imaging.brick_index import coverage_test
+from xsaga.imaging.brick_tree import BrickTree, LocalTree, read_brick_table
+from xsaga.imaging.bricks import BrickSource
+from xsaga.imaging.cutouts import CutoutSource, CutoutSpec
+from xsaga.imaging.files import FileSource
+from xsaga.imaging.http import HttpClient
+from xsaga.imaging.http_limits import HttpOptions
+from xsaga.imaging.service import ServiceSource
+
+
+def check_imaging(config: ImagingConfig) -> None:
+    """Make sure that exactly one place of imaging is named.
+
+    Raises
+    ------
+    ConfigError
+        None or several are.
+    """
+    named = [name for name in ("bricks", "service", "files") if getattr(config, name)]
+    if len(named) != 1:
+        raise ConfigError(
+            f"imaging: {' and '.join(named) if named else 'nothing'} is given; give one of "
+            "--bricks PATH|URL, --service URL or --files PATH"
+        )
+
+
+def open_imaging(config: ImagingConfig) -> CutoutSource:
+    """Open the imaging that a configuration names.
+
+    Raises
+    ------
+    ConfigError
+        None or several places are named.
+    ImagingError
+        The place cannot be used.
+    """
+    check_imaging(config)
+    spec = CutoutSpec(size=config.size, pixel_scale=config.pixel_scale)
+    if config.files:
+        return _files(Path(config.files), spec, config.release)
+    if config.service:
+        table = Path(config.bricks_table) if config.bricks_table else None
+        covers = coverage_test(read_brick_table(table), config.size) if table else None
+        return ServiceSource(
+            spec, _http(config), url=config.service, layer=config.layer, covers=covers
+        )
+    return BrickSource(_tree(config), spec, region=config.region, release=config.release)
+
+
+def _files(path: Path, spec: CutoutSpec, release: str) -> FileSource:
+    if path.is_dir():
+        return FileSource(path, spec, release=release)
+    return FileSource(path.parent, spec, table=path, release=release)
+
+
+def _tree(config: ImagingConfig) -> BrickTree:
+    if "://" in config.bricks:
+        return RemoteTree(config.bricks, cache_folder(config), _http(config))
+    return LocalTree(Path(config.bricks))
+
+
+def cache_folder(config: ImagingConfig) -> Path:
+    """Folder of downloaded bricks: the configured one, else the user's cache folder."""
+    return Path(config.cache) if config.cache else platformdirs.user_cache_path("xsaga") / "bricks"
+
+
+def _http(config: ImagingConfig) -> HttpClient:
+    return HttpClient(
+        HttpOptions(
+            connections=config.connections,
+            rate=config.rate,
+            connect_timeout=min(10.0, config.timeout),
+            read_timeout=config.timeout,
+            deadline=2 * config.timeout,
+            retries=config.retries,
+        )
+    )

@@ -1,0 +1,37 @@
+"""What a run says: plain lines for people, JSON lines for machines."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+class RunLog:
+    """Appends one JSON object per line to ``log.jsonl`` and tells people the lines meant for them.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must exist.
+    say : callable
+        Takes one line of text for the terminal.
+    """
+
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        self._path = path
+        self._say = say
+        self._mutex = threading.Lock()
+
+    def event(self, kind: str, message: str = "", **details: Any) -> None:
+        """Record an event; a non-empty `message` is also shown on the terminal."""
+        line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": kind}
+        line |= {"message": message} if message else {}
+        text = json.dumps(line | details, default=str)
+        with self._mutex, self._path.open("a", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+        if message:
+            self._say(message)

@@ -1,0 +1,220 @@
+"""A run at work: its folder, held and checked, and the parts that are opened when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+
+from xsaga import __version__
+from xsaga.catalog.cuts import Cuts, named_cuts
+from xsaga.catalog.readers import Catalog
+from xsaga.config import RunConfig
+from xsaga.config_file import write_config
+from xsaga.errors import ConfigError, XsagaError
+from xsaga.imaging.cutouts import CutoutSource
+from xsaga.model.scoring import Scorer
+from xsaga.model.weights import load_model
+from xsaga.paths import RunPaths
+from xsaga.run.folder import (
+    RunRecord,
+    begin_or_resume,
+    discard,
+    hash_inputs,
+    locked,
+    make_record,
+)
+from xsaga.run.imaging import check_imaging, open_imaging
+from xsaga.run.log import RunLog
+from xsaga.run.tile import TileJob
+from xsaga.sky.footprint import Footprint, make_footprint
+from xsaga.sky.tiles import check_order
+from xsaga.targets.provenance import Provenance, WeightsRecord
+from xsaga.targets.ranking import RankSettings
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run folder that this process holds.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Resolved configuration.
+    paths : RunPaths
+        Files of the run.
+    record : RunRecord
+        What the run was begun with.
+    log : RunLog
+        Where to say what happens.
+    console : Console
+        Where progress is shown.
+    catalog : Catalog
+        The sources to read.
+    footprint : Footprint
+        Where on the sky.
+    cuts : Cuts
+        Photometric cuts.
+    scorer : Scorer
+        The model, loaded and checked against the configuration.
+    """
+
+    config: RunConfig
+    paths: RunPaths
+    record: RunRecord
+    log: RunLog
+    console: Console
+    catalog: Catalog
+    footprint: Footprint
+    cuts: Cuts
+    scorer: Scorer
+
+    @cached_property
+    def imaging(self) -> CutoutSource:
+        """The source of cutouts, opened and checked against the model when first used."""
+        source = open_imaging(self.config.imaging)
+        release = source.release
+        if self.config.model.any_release and release not in self.scorer.card.image_release:
+            self.log.event(
+                "warning",
+                f"warning: model {self.scorer.card.name} was not made for images of "
+                f"{release or 'an unnamed release'}; its scores there are not calibrated",
+            )
+            release = self.scorer.card.image_release[0]
+        try:
+            self.scorer.check(source.spec, release, resample=self.config.model.resample)
+        except XsagaError:
+            source.close()
+            raise
+        return source
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if "imaging" in self.__dict__:
+            self.imaging.close()
+
+    def job(self, pixel: int) -> TileJob:
+        """Give all that is needed to work on a tile."""
+        return TileJob(
+            self.paths.tile(self.config.footprint.order, pixel),
+            self.record.fingerprint,
+            self.config,
+        )
+
+    def provenance(self) -> Provenance:
+        """Tell what targets of this run are made from."""
+        return Provenance(
+            version=__version__,
+            created=self.record.created,
+            command=self.record.command,
+            config_toml=write_config(self.config),
+            weights=self.record.weights,
+            inputs=self.record.inputs,
+            packages=tuple(self.record.versions.items()),
+        )
+
+
+def rank_settings(config: RunConfig) -> RankSettings:
+    """Take the settings of the ranking from a configuration.
+
+    Raises
+    ------
+    ConfigError
+        Thresholds or priorities do not fit together.
+    """
+    return RankSettings(config.rank.tier_thresholds, config.rank.priorities)
+
+
+@contextmanager
+def open_session(
+    config: RunConfig, folder: Path, *, command: str, console: Console, restart: bool = False
+) -> Iterator[Session]:
+    """Take hold of a run folder, after checking all that can be checked before the work.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Resolved configuration.
+    folder : Path
+        The run folder; made if need be.
+    command : str
+        Command line, for the record.
+    console : Console
+        Terminal.
+    restart : bool
+        Discard what the folder's run did before.
+
+    Yields
+    ------
+    Session
+
+    Raises
+    ------
+    XsagaError
+        Something of the configuration, the inputs, the weights or the folder cannot be used.
+    """
+    if not config.catalog.path:
+        raise ConfigError("no catalog: give --catalog PATH or `path` in [catalog]")
+    check_imaging(config.imaging)
+    check_order(config.footprint.order)
+    rank_settings(config)
+    cuts = named_cuts(
+        config.cuts.name, config.cuts.coefficients, config.cuts.r_min, config.cuts.r_max
+    )
+    footprint = make_footprint(
+        circle=config.footprint.circle,
+        box=config.footprint.box,
+        polygon=config.footprint.polygon,
+        moc=config.footprint.moc,
+        desi_tiles=config.footprint.desi_tiles or None,
+        tile_ids=config.footprint.tile_ids,
+        tile_radius=config.footprint.tile_radius,
+        healpix=config.footprint.healpix,
+    )
+    catalog = Catalog.of(config.catalog.path, config.catalog.columns, config.catalog.column).within(
+        footprint
+    )
+    scorer = Scorer(
+        load_model(config.model.weights),
+        device=config.model.device,
+        precision=config.model.precision,
+        batch_size=config.model.batch_size,
+    )
+    card = scorer.card
+    paths = RunPaths(folder)
+    with locked(paths):
+        if restart:
+            discard(paths)
+        record = make_record(
+            config,
+            hash_inputs(list(catalog.files), paths),
+            WeightsRecord(card.name, card.sha256, card.simulated),
+            {"device": str(scorer.device), "precision": scorer.precision},
+            command,
+        )
+        record = begin_or_resume(paths, config, record)
+
+        def say(text: str) -> None:
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+        log = RunLog(paths.log, say)
+        log.event("begin", command=command, fingerprint=record.fingerprint)
+        if card.simulated:
+            log.event(
+                "warning",
+                f"note: the weights ({card.name}) were trained on simulated images; "
+                "these scores are for trying the tool, not for observing",
+            )
+        session = Session(config, paths, record, log, console, catalog, footprint, cuts, scorer)
+        try:
+            yield session
+        except BaseException as error:
+            log.event("stopped", error=type(error).__name__, why=str(error))
+            raise
+        finally:
+            session.close()
+        log.event("end")

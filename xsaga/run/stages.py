@@ -1,0 +1,164 @@
+"""The stages of a run, each resumable: tile, fetch, score, rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from xsaga.catalog.partition import partition_catalog
+from xsaga.catalog.partition_summary import PartitionSummary
+from xsaga.errors import RunError
+from xsaga.paths import placed
+from xsaga.run.folder import read_partition, write_partition
+from xsaga.run.progress import progress
+from xsaga.run.session import Session, rank_settings
+from xsaga.run.tile import (
+    TileJob,
+    discard_cutouts,
+    fetch_tile,
+    is_scored,
+    read_failures,
+    read_scored,
+    run_tile,
+)
+from xsaga.targets.formats import write_targets
+from xsaga.targets.ranking import rank_targets
+
+Advance = Callable[[int], None]
+
+
+def tile_stage(session: Session) -> PartitionSummary:
+    """Split the catalog by tile, with photometry and cuts, unless that is done."""
+    paths = session.paths
+    if paths.partition.is_file():
+        return read_partition(paths)
+    order = session.config.footprint.order
+    with progress("reading the catalog, rows", None, session.console) as advance:
+        read = 0
+
+        def tell(step: str, done: int, _: int | None) -> None:
+            nonlocal read
+            if step == "read":
+                advance(done - read)
+                read = done
+
+        summary = partition_catalog(
+            session.catalog,
+            session.footprint,
+            order,
+            tile_sources_path=lambda pixel: paths.tile(order, pixel).sources,
+            rejected_path=paths.rejected,
+            spool=paths.spool,
+            cuts=session.cuts,
+            dedupe_radius=session.config.catalog.dedupe_radius,
+            progress=tell,
+        )
+    with placed(paths.cutflow) as temporary:
+        summary.cut_flow.to_frame().to_csv(temporary, index=False)
+    write_partition(paths, summary)
+    for warning in summary.warnings:
+        session.log.event("warning", f"warning: {warning}")
+    session.log.event("tiled", tiles=len(summary.tiles), candidates=summary.n_candidates)
+    return summary
+
+
+def fetch_stage(session: Session) -> None:
+    """Get the cutouts of all tiles that are neither fetched nor scored."""
+    _each_tile(
+        session,
+        "fetching",
+        lambda job, advance: fetch_tile(job, lambda: session.imaging, advance),
+    )
+
+
+def score_stage(session: Session) -> None:
+    """Score all tiles whose cutouts are there.
+
+    Raises
+    ------
+    RunError
+        Some tiles are not fetched yet.
+    """
+    jobs = _jobs(session)
+    missing = sum(not (is_scored(job) or job.paths.cutout_index.is_file()) for job in jobs)
+    if missing:
+        raise RunError(
+            f"{missing} of {len(jobs)} tiles have no cutouts yet: "
+            f"`xsaga fetch {session.paths.folder}` first"
+        )
+    run_stage(session, "scoring")
+
+
+def run_stage(session: Session, title: str = "fetching and scoring") -> None:
+    """Fetch and score tile by tile; what is done is left alone."""
+    _each_tile(
+        session,
+        title,
+        lambda job, advance: run_tile(job, lambda: session.imaging, session.scorer, advance),
+    )
+
+
+def forget_failures(session: Session) -> int:
+    """Make tiles with sources that may succeed when tried again undone.
+
+    Returns
+    -------
+    int
+        Number of such tiles.
+    """
+    retried = 0
+    for job in _jobs(session):
+        if is_scored(job) and (read_failures(job.paths)["status"] == "failed").any():
+            job.paths.scores.unlink()
+            discard_cutouts(job.paths)
+            retried += 1
+    return retried
+
+
+def rank_stage(session: Session) -> pd.DataFrame:
+    """Rank all scored sources and write the target lists.
+
+    Returns
+    -------
+    DataFrame
+        The targets, best first.
+
+    Raises
+    ------
+    RunError
+        Some tiles are not scored yet.
+    """
+    jobs = _jobs(session)
+    undone = sum(not is_scored(job) for job in jobs)
+    if undone:
+        raise RunError(
+            f"{undone} of {len(jobs)} tiles are not scored yet: "
+            f"`xsaga run {session.paths.folder}` does all that is missing"
+        )
+    targets = rank_targets(read_scored([job.paths for job in jobs]), rank_settings(session.config))
+    provenance = session.provenance()
+    for file_format in session.config.rank.formats:
+        write_targets(targets, session.paths.targets(file_format), file_format, provenance)
+    session.log.event("ranked", targets=len(targets), formats=list(session.config.rank.formats))
+    return targets
+
+
+def _jobs(session: Session) -> list[TileJob]:
+    """Jobs of all tiles with candidates, in order."""
+    tiles = read_partition(session.paths).tiles
+    return [session.job(tile.pixel) for tile in tiles if tile.n_candidates]
+
+
+def _each_tile(session: Session, title: str, work: Callable[[TileJob, Advance], None]) -> None:
+    """Do the work of all tiles that are not scored yet."""
+    left = [
+        (tile, job)
+        for tile in read_partition(session.paths).tiles
+        if tile.n_candidates and not is_scored(job := session.job(tile.pixel))
+    ]
+    total = sum(tile.n_candidates for tile, _ in left)
+    with progress(title, total, session.console) as advance:
+        for tile, job in left:
+            work(job, advance)
+            session.log.event("tile done", stage=title, pixel=tile.pixel)

@@ -1,0 +1,241 @@
+"""The one function that turns one tile's sources into results.
+
+Local, resumed, nightly and distributed runs all call `run_tile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from xsaga.catalog.schema import SOURCE_SCHEMA
+from xsaga.catalog.sources import read_sources
+from xsaga.config import RunConfig
+from xsaga.imaging.cutouts import CutoutSource, CutoutStatus
+from xsaga.imaging.store import CutoutWriter, read_cutouts
+from xsaga.model.scoring import ScoreFlag, Scorer
+from xsaga.paths import TilePaths, placed
+
+FINGERPRINT_KEY = b"xsaga.fingerprint"
+FAILURE_COLUMNS = ("source_id", "ra", "dec", "status", "reason")
+BANDS = ("g", "r", "z")
+COVERAGE = [f"coverage_{band}" for band in BANDS]
+LOW_COVERAGE = 0.5
+"""Below this share of pixels with data in any band a score is flagged LOW_COVERAGE."""
+
+
+@dataclass(frozen=True)
+class TileJob:
+    """All that is needed to work on one tile.
+
+    Parameters
+    ----------
+    paths : TilePaths
+        Its files.
+    fingerprint : str
+        Of the run; scores carry it.
+    config : RunConfig
+        Resolved configuration.
+    """
+
+    paths: TilePaths
+    fingerprint: str
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class TileOutcome:
+    """Counts of a finished tile."""
+
+    scored: int
+    failed: int
+
+
+def is_scored(job: TileJob) -> bool:
+    """Whether the tile is done: its scores exist and carry the run's fingerprint."""
+    if not job.paths.scores.is_file():
+        return False
+    metadata = pq.read_schema(job.paths.scores).metadata or {}
+    return bool(metadata.get(FINGERPRINT_KEY, b"").decode() == job.fingerprint)
+
+
+def run_tile(
+    job: TileJob,
+    imaging: Callable[[], CutoutSource],
+    scorer: Scorer,
+    advance: Callable[[int], None],
+) -> None:
+    """Bring one tile from its sources to its scores, doing only what is not done yet.
+
+    Parameters
+    ----------
+    job : TileJob
+        The tile.
+    imaging : callable
+        Gives the source of cutouts; called only when it is needed.
+    scorer : Scorer
+        The model.
+    advance : callable
+        Told how many candidates were just scored or found to have failed.
+    """
+    if not is_scored(job):
+        fetch_tile(job, imaging, lambda _: None)
+        score_tile(job, scorer)
+    outcome = read_outcome(job.paths)
+    advance(outcome.scored + outcome.failed)
+
+
+def read_candidates(paths: TilePaths) -> pd.DataFrame:
+    """Read the sources of a tile that passed the photometric cuts, in the order of their ids."""
+    return pd.read_parquet(
+        paths.sources,
+        columns=["source_id", "ra", "dec"],
+        filters=[("photometric_flags", "==", 0)],
+    )
+
+
+def count_failed_cuts(paths: TilePaths) -> int:
+    """Count the sources of a tile that failed the photometric cuts."""
+    flags = pq.read_table(paths.sources, columns=["photometric_flags"])["photometric_flags"]
+    return int((flags.to_numpy() != 0).sum())
+
+
+def fetch_tile(
+    job: TileJob, imaging: Callable[[], CutoutSource], advance: Callable[[int], None]
+) -> None:
+    """Get the cutouts of a tile's candidates into its store, unless they are there.
+
+    Raises
+    ------
+    ImagingError
+        The imaging as a whole cannot be used.
+    """
+    if job.paths.cutout_index.is_file():
+        return
+    source = imaging()
+    candidates = read_candidates(job.paths)
+    ra, dec = candidates["ra"].to_numpy(np.float64), candidates["dec"].to_numpy(np.float64)
+    source_id = candidates["source_id"].to_numpy(np.int64)
+    with CutoutWriter(job.paths, source_id, source.spec, job.config.store.dtype) as writer:
+        for batch in source.cutouts(ra, dec, source_id):
+            writer.put(batch)
+            advance(len(batch))
+
+
+def score_tile(job: TileJob, scorer: Scorer) -> None:
+    """Score a tile's stored cutouts; every candidate ends in scores or in failures.
+
+    Failures are put in place before scores, so that a tile with scores is complete.
+    """
+    cutouts = read_cutouts(job.paths)
+    table = cutouts.index.assign(reason=_why_not(cutouts.index, job.config.imaging.min_coverage))
+    usable = table[table["reason"] == ""]
+    release = scorer.card.image_release[0]  # the imaging's own was checked before fetching
+    resample = scorer.check(cutouts.spec, release, resample=job.config.model.resample)
+    result = scorer.score(
+        cutouts.images,
+        rows=usable["row"].to_numpy(np.int64),
+        pixel_scale=cutouts.spec.pixel_scale if resample else None,
+    )
+    scores = usable[["source_id", *COVERAGE]].assign(
+        p_lowz=result.p_lowz,
+        p_lowz_std=result.p_lowz_std,
+        score_flags=result.flags | _image_flags(usable),
+        cutout_origin=usable["origin"],
+    )
+    blind = scores["p_lowz"].isna()
+    table.loc[usable.index[blind], "reason"] = "the image holds pixels that are not finite"
+    failures = table[table["reason"] != ""].merge(
+        read_candidates(job.paths), on="source_id", how="left", validate="one_to_one"
+    )
+    failures["status"] = [CutoutStatus(code).name.lower() for code in failures["status"]]
+    _write(job.paths.failures, failures[list(FAILURE_COLUMNS)], job.fingerprint)
+    _write(job.paths.scores, scores[~blind], job.fingerprint)
+    if not job.config.store.keep_cutouts:
+        discard_cutouts(job.paths)
+
+
+def discard_cutouts(paths: TilePaths) -> None:
+    """Remove a tile's stored cutouts."""
+    paths.cutout_index.unlink(missing_ok=True)  # first: it says that the images are complete
+    paths.cutouts.unlink(missing_ok=True)
+
+
+def read_outcome(paths: TilePaths) -> TileOutcome:
+    """Count what became of the candidates of a tile that is scored."""
+    return TileOutcome(
+        scored=pq.read_metadata(paths.scores).num_rows,
+        failed=pq.read_metadata(paths.failures).num_rows,
+    )
+
+
+def read_failures(paths: TilePaths) -> pd.DataFrame:
+    """Read the candidates of a tile that could not be scored, with the reason."""
+    return pd.read_parquet(paths.failures)
+
+
+def read_scored(tiles: Sequence[TilePaths]) -> pd.DataFrame:
+    """Read the scored sources of tiles, sources and scores side by side.
+
+    Parameters
+    ----------
+    tiles : sequence of TilePaths
+        Tiles that are scored.
+
+    Returns
+    -------
+    DataFrame
+        Columns of ``sources.parquet`` and of ``scores.parquet``; no rows for no tiles.
+    """
+    parts = [
+        read_sources(paths.sources)
+        .query("photometric_flags == 0")
+        .merge(pd.read_parquet(paths.scores), on="source_id", validate="one_to_one")
+        for paths in tiles
+    ]
+    no_sources = SOURCE_SCHEMA.empty_table().to_pandas()
+    return pd.concat(parts or [_no_scores(no_sources)], ignore_index=True)
+
+
+def _no_scores(sources: pd.DataFrame) -> pd.DataFrame:
+    floats = dict.fromkeys(("p_lowz", "p_lowz_std", *COVERAGE), np.float32)
+    columns = {**floats, "score_flags": np.int32, "cutout_origin": str}
+    return sources.assign(**{name: pd.Series([], dtype=kind) for name, kind in columns.items()})
+
+
+def _why_not(index: pd.DataFrame, min_coverage: float) -> NDArray[np.object_]:
+    """Why a cutout cannot be scored, empty where it can."""
+    coverage = index[COVERAGE].to_numpy(np.float32)
+    least, worst = coverage.min(axis=1), np.array(BANDS)[coverage.argmin(axis=1)]
+    given = index["reason"].to_numpy(object)
+    has_pixels = index["status"].isin([CutoutStatus.OK, CutoutStatus.PARTIAL]).to_numpy()
+    thin = has_pixels & (least < min_coverage)
+    reason = np.where(has_pixels, "", given)
+    reason[thin] = [
+        f"data in {share:.0%} of the {band} pixels, {min_coverage:.0%} needed"
+        + (f" ({why})" if why else "")
+        for share, band, why in zip(least[thin], worst[thin], given[thin], strict=True)
+    ]
+    return reason
+
+
+def _image_flags(index: pd.DataFrame) -> NDArray[np.int32]:
+    least = index[COVERAGE].to_numpy(np.float32).min(axis=1, initial=1.0)
+    flags = np.where(least < 1, ScoreFlag.PARTIAL, 0)
+    flags |= np.where(least < LOW_COVERAGE, ScoreFlag.LOW_COVERAGE, 0)
+    flags |= np.where(index["clipped"], ScoreFlag.CLIPPED, 0)
+    return flags.astype(np.int32)
+
+
+def _write(path: Path, table: pd.DataFrame, fingerprint: str) -> None:
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = (arrow.schema.metadata or {}) | {FINGERPRINT_KEY: fingerprint.encode()}
+    with placed(path) as temporary:
+        pq.write_table(arrow.replace_schema_metadata(metadata), temporary)
