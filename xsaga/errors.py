@@ -39,6 +39,8 @@ class ConfigError(XsagaError):
 class FootprintError(XsagaError):
     """A footprint that is malformed or empty."""
 
+    exit_code = ExitCode.USAGE
+
 
 class CatalogError(XsagaError):
     """A catalog that cannot be read or lacks what is needed."""

@@ -225,6 +225,7 @@ class _AstropyTable:
 
     def __init__(self, path: Path, file_format: str, kind: str) -> None:
         options = {"use_names_over_ids": True} if file_format == "votable" else {}
+        self._path, self._kind = path, kind
         try:
             with _quiet():
                 self._table = Table.read(path, format=file_format, **options)
@@ -238,7 +239,11 @@ class _AstropyTable:
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         for start in range(0, len(self._table), rows):
             part = self._table[start : start + rows]
-            yield pa.table({column: _astropy_column(part[column]) for column in columns})
+            try:
+                arrays = {column: _astropy_column(part[column]) for column in columns}
+            except ValueError as error:
+                raise _unreadable(self._path, self._kind, error) from error
+            yield pa.table(arrays)
 
 
 @contextmanager
@@ -254,7 +259,7 @@ def _fits_column(part: fits.FITS_rec, column: fits.Column, name: str) -> pa.Arra
     # FITS_rec converts and caches whole columns; the bare record array is a view of the file.
     values = part.field(name) if scaled else part.view(np.ndarray)[name]
     if values.ndim != 1:
-        raise CatalogError(f"column {name} holds {values.shape[1:]} values a row, not one")
+        raise ValueError(f"column {name} holds {values.shape[1:]} values a row, not one")
     if values.dtype.kind == "S":
         return _text(np.ascontiguousarray(values))
     if values.dtype.kind not in "iufb":
@@ -283,7 +288,7 @@ def _text(values: np.ndarray[Any, np.dtype[np.bytes_]]) -> pa.Array:
 def _astropy_column(column: Any) -> pa.Array:
     values = np.ma.asarray(getattr(column, "value", column))
     if values.ndim != 1:
-        raise CatalogError(
+        raise ValueError(
             f"column {column.info.name} holds {values.shape[1:]} values a row, not one"
         )
     mask = np.ma.getmaskarray(values)

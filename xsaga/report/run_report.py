@@ -57,12 +57,11 @@ def write_run_report(paths: RunPaths, targets: pd.DataFrame, provenance: Provena
 
 
 def _warnings(config: RunConfig) -> tuple[str, ...]:
-    if not config.model.any_release:
-        return ()
-    return (
+    any_release = (
         "Any image release was allowed (--any-release): if the model was not made for this one, "
-        "its probabilities are not calibrated.",
+        "its probabilities are not calibrated."
     )
+    return (any_release,) if config.model.any_release else ()
 
 
 def _pictures(paths: RunPaths, best: pd.DataFrame, order: int) -> dict[int, bytes]:
