@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test check weights clean
 
 demo: $(VENV)/.run
-	test -e demo/sky/truth.parquet || $(BIN)/xsaga simulate demo/sky --center 180.0,0.25 --bricks 4
+	test -e demo/sky/truth.parquet || $(BIN)/xsaga simulate demo/sky --center 180.0,0.25 --bricks 8
 	$(BIN)/xsaga run catalogs/demo.toml --out demo/run
 
 test: $(VENV)/.dev

@@ -1,6 +1,6 @@
 """A real HTTP server on loopback that behaves like the Legacy Surveys servers, faults included.
 
-``/viewer/fits-cutout`` answers as the cutout service does (domain.md, section 3) with pixels of a
+``/viewer/fits-cutout`` answers as the cutout service does with pixels of a
 brick tree; any other path serves the files below the root. It shares no code with xsaga, so that
 tests compare two independent readings of the same pixels. To try the tool against it by hand::
 

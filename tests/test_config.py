@@ -65,8 +65,8 @@ def test_numbers_may_stand_for_a_region(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[imagin]\n", r"unknown section \[imagin\]; did you mean 'imaging'"),
-        ("[cuts]\nnam = 'xsaga'\n", r"unknown key 'nam' in \[cuts\]; did you mean 'name'"),
+        ("[imagin]\n", r"unknown section \[imagin\]: did you mean 'imaging'"),
+        ("[cuts]\nnam = 'xsaga'\n", r"unknown key 'nam' in \[cuts\]: did you mean 'name'"),
         ("[cuts]\nr_max = 'faint'\n", r"cuts.r_max: needs a number, got 'faint'"),
         ("[store]\ndtype = 'float64'\n", "store.dtype: 'float64' is none of float16, float32"),
         ("[footprint]\norder = true\n", "footprint.order: needs a whole number, got True"),

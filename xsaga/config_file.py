@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import tomli_w
 
 from xsaga.config import SECTIONS, RunConfig, config_keys, config_values
-from xsaga.errors import ConfigError
+from xsaga.errors import ConfigError, nearest_name
 
 
 def with_values(config: RunConfig, values: Mapping[str, Any], where: str) -> RunConfig:
@@ -37,19 +36,12 @@ def with_values(config: RunConfig, values: Mapping[str, Any], where: str) -> Run
     known = {str(key): key for key in config_keys()}
     for name, value in values.items():
         if name not in known:
-            raise ConfigError(f"{where}: unknown key {name!r}{nearest(name, known)}")
+            raise ConfigError(f"{where}: unknown key {name!r}: {nearest_name(name, known)}")
         key = known[name]
         section = getattr(config, key.section)
         checked = _checked(value, key.kind, f"{where}: {name}")
         config = replace(config, **{key.section: replace(section, **{key.name: checked})})
     return config
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """'; did you mean …?' with the nearest known name, or a list of all where none is near."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
 
 
 def _checked(value: Any, kind: Any, where: str) -> Any:
@@ -104,14 +96,15 @@ def read_config(path: Path) -> RunConfig:
     values: dict[str, Any] = {}
     for section, content in document.items():
         if section not in SECTIONS:
-            raise ConfigError(f"{path}: unknown section [{section}]{nearest(section, SECTIONS)}")
+            offer = nearest_name(section, SECTIONS)
+            raise ConfigError(f"{path}: unknown section [{section}]: {offer}")
         if not isinstance(content, dict):
             raise ConfigError(f"{path}: {section!r} must be a section: write [{section}]")
         names = [item.name for item in fields(SECTIONS[section])]
         for name, value in content.items():
             if name not in names:
                 raise ConfigError(
-                    f"{path}: unknown key {name!r} in [{section}]{nearest(name, names)}"
+                    f"{path}: unknown key {name!r} in [{section}]: {nearest_name(name, names)}"
                 )
             values[f"{section}.{name}"] = value
     return with_paths_from(with_values(RunConfig(), values, str(path)), path.parent)

@@ -6,6 +6,8 @@ line prints that message as one line and exits with :attr:`XsagaError.exit_code`
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -79,3 +81,13 @@ class MissingExtraError(XsagaError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed: run `pip install 'xsaga[{extra}]'`")
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """End of a message that offers the known name most like `name`, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
+    if close:
+        best = next(k for k in known if k.lower() == close[0])
+        return f"did you mean '{best}'?"
+    return f"known are: {', '.join(known)}"

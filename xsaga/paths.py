@@ -7,6 +7,7 @@ renamed: a file that exists is complete.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEMPORARY_MARK = ".tmp-"
+_TEMPORARY_NAME = re.compile(r".+\.tmp-[0-9a-f]{12}(\..*)?")
 
 
 @contextmanager
@@ -46,6 +48,11 @@ def placed(path: Path) -> Iterator[Path]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def is_leftover(path: Path) -> bool:
+    """Tell whether a file bears a temporary name of `placed`."""
+    return path.is_file() and _TEMPORARY_NAME.fullmatch(path.name) is not None
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,11 @@ class RunPaths:
     def cutflow(self) -> Path:
         """How many sources passed each step of the photometric cuts."""
         return self.folder / "cutflow.csv"
+
+    @property
+    def ranked(self) -> Path:
+        """What the target lists were made from; it goes before they change and comes after."""
+        return self.folder / "ranked.json"
 
     @property
     def report(self) -> Path:

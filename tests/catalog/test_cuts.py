@@ -9,8 +9,6 @@ from xsaga.catalog.cutflow import CutFlow
 from xsaga.catalog.cuts import (
     CUT_NAMES,
     apply_cuts,
-    default_coefficients,
-    flag_names,
     named_cuts,
 )
 from xsaga.catalog.matching import BrightObjects
@@ -68,7 +66,6 @@ def test_bits_are_part_of_the_file_format() -> None:
         "TOO_BLUE": 16384,
         "NEAR_BRIGHT_OBJECT": 32768,
     }
-    assert flag_names(8 | 16) == ["colour_gr", "surface_brightness"]
 
 
 # At r = 20 the tilt is 0.06 · 6 = 0.36 in colour (g−r < 0.54) and 0.7 · 6 = 4.2 in surface
@@ -193,7 +190,7 @@ def test_coefficients_can_be_overridden() -> None:
     assert flags_of("saga2", {}, overrides={"r_faint": 19}) == [F.FAINT]
     assert flags_of("saga2", {"type": "PSF"}, overrides={"reject_point_sources": False}) == [0]
     assert flags_of("desi-lowz", {"maskbits": 4}, overrides={"maskbits": [2]}) == [F.MASKBITS]
-    assert default_coefficients("saga2")["r_faint"] == 20.75
+    assert named_cuts("saga2").coefficients["r_faint"] == 20.75
 
 
 @pytest.mark.parametrize(

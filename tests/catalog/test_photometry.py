@@ -86,7 +86,3 @@ def test_radius_from_surface_brightness(mag: float, radius: float) -> None:
     np.testing.assert_allclose(
         ph.radius_of_surface_brightness(m, ph.surface_brightness(m, r)), r, rtol=1e-9
     )
-
-
-def test_north_to_decam() -> None:
-    np.testing.assert_allclose(ph.decam_r(np.array([18.0]), np.array([0.8])), [17.98024])

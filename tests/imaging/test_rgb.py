@@ -8,7 +8,7 @@ from astropy.io import fits
 from PIL import Image
 
 from tests.shared_data import shared
-from xsaga.imaging.rgb import GAP, LABEL_HEIGHT, contact_sheet, viewer_rgb, write_png
+from xsaga.imaging.rgb import viewer_rgb, write_png
 
 
 def test_colours_follow_the_formula_of_the_viewer() -> None:
@@ -50,26 +50,6 @@ def test_png_holds_the_picture(tmp_path: Path) -> None:
     with Image.open(tmp_path / "new" / "a.png") as picture:
         assert np.array_equal(np.asarray(picture), rgb)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
-
-
-def test_contact_sheet_lays_pictures_in_rows() -> None:
-    images = np.random.default_rng(1).uniform(0, 0.2, (5, 3, 20, 30)).astype(np.float32)
-    sheet = contact_sheet(images, columns=3)
-    assert sheet.shape == (2 * 20 + GAP, 3 * 30 + 2 * GAP, 3)
-    pictures = viewer_rgb(images)
-    assert np.array_equal(sheet[:20, :30], pictures[0])
-    assert np.array_equal(sheet[20 + GAP :, 30 + GAP : 60 + GAP], pictures[4])
-    assert (sheet[20 + GAP :, 60 + 2 * GAP :] == 255).all()
-
-
-def test_contact_sheet_writes_labels_below_pictures() -> None:
-    images = np.zeros((2, 3, 20, 40), np.float32)
-    sheet = contact_sheet(images, columns=2, labels=["0.97", ""])
-    assert sheet.shape == (20 + LABEL_HEIGHT, 2 * 40 + GAP, 3)
-    assert (sheet[20:, :40] < 100).any()
-    assert (sheet[20:, 40 + GAP :] == 255).all()
-    with pytest.raises(ValueError, match="1 labels for 2 pictures"):
-        contact_sheet(images, columns=2, labels=["one"])
 
 
 def test_real_galaxies_are_brighter_than_the_sky() -> None:

@@ -122,18 +122,13 @@ def test_a_changed_catalog_is_noticed(sky: SmallSky, tmp_path: Path) -> None:
     assert f"input {path}: was" in result.stderr
 
 
-def test_restart_begins_anew_and_spares_other_folders(sky: SmallSky, tmp_path: Path) -> None:
+def test_restart_begins_anew(sky: SmallSky, tmp_path: Path) -> None:
     run = tmp_path / "RUN"
-    assert xsaga("tile", *sky.options, "--out", run).exit_code == 0
+    assert xsaga("run", *sky.options, "--out", run).exit_code == 0
     assert xsaga("tile", *sky.options, "--r-max", "22", "--restart", "--out", run).exit_code == 0
     assert "r_max = 22.0" in (run / "run.toml").read_text()
-    other = tmp_path / "precious"
-    other.mkdir()
-    (other / "thesis.tex").write_text("…")
-    result = xsaga("tile", *sky.options, "--restart", "--out", other)
-    assert result.exit_code == 1
-    assert "no run folder: --restart will not delete" in result.stderr
-    assert (other / "thesis.tex").exists()
+    assert not (run / "targets.parquet").exists()
+    assert status_of(run)["counts"]["scored"] == 0
 
 
 def test_cutouts_can_be_discarded(sky: SmallSky, finished: Path, tmp_path: Path) -> None:

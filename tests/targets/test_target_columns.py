@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from astropy import units
 from astropy.io.votable.ucd import check_ucd
 
 from tests.target_samples import ranked_targets
+from xsaga.catalog.schema import SOURCE_SCHEMA
 from xsaga.errors import TargetsError
-from xsaga.targets.columns import COLUMNS, Column, conform
+from xsaga.targets.columns import BY_NAME, COLUMNS, Column, conform
 
 # Every column that the stages before put into a target list, written out once more on purpose: a
 # column added to a stage and not registered must fail here.
@@ -92,3 +94,14 @@ def test_values_that_do_not_fit_are_refused(name: str, values: object, message: 
 def test_a_list_without_ids_is_refused() -> None:
     with pytest.raises(TargetsError, match="no column source_id"):
         conform(pd.DataFrame({"ra": [1.0]}))
+
+
+def test_every_source_field_is_registered_with_its_type() -> None:
+    """A new field of the sources must get a name, a unit and a description in target lists."""
+    for field in SOURCE_SCHEMA:
+        kind = field.type
+        column = BY_NAME[field.name]
+        if pa.types.is_string(kind) or pa.types.is_dictionary(kind):
+            assert column.is_text
+        else:
+            assert np.dtype(column.dtype) == np.dtype(kind.to_pandas_dtype()), field.name

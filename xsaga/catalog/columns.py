@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from xsaga.catalog.schema import INPUT_NAMES, nearest_name
-from xsaga.errors import CatalogError
+from xsaga.catalog.schema import INPUT_NAMES
+from xsaga.errors import CatalogError, nearest_name
 from xsaga.shipped import catalogs_folder
 
 AUTO = "auto"

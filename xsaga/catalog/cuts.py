@@ -19,8 +19,7 @@ from xsaga.catalog import cut_steps
 from xsaga.catalog.cut_steps import Coefficient, Coefficients, Evaluation, PhotometricFlag, Step
 from xsaga.catalog.cutflow import CutFlow
 from xsaga.catalog.matching import BrightObjects
-from xsaga.catalog.schema import nearest_name
-from xsaga.errors import ConfigError
+from xsaga.errors import ConfigError, nearest_name
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def named_cuts(
     name : str
         One of `CUT_NAMES`.
     overrides : mapping, optional
-        Coefficients that replace those of the set (`default_coefficients`).
+        Coefficients that replace those of the set.
     r_min, r_max : float, optional
         Further limits of the r magnitude (inclusive), whatever the set.
 
@@ -122,11 +121,6 @@ def named_cuts(
     if r_min is not None and r_max is not None and not r_min <= r_max:
         raise ConfigError(f"r_min {r_min:g} is fainter than r_max {r_max:g}: no source can pass")
     return Cuts(name, MappingProxyType(coefficients), r_min, r_max)
-
-
-def default_coefficients(name: str) -> dict[str, Coefficient]:
-    """Coefficients of a cut set as published; see `named_cuts`."""
-    return dict(named_cuts(name).coefficients)
 
 
 def apply_cuts(
@@ -170,11 +164,6 @@ def apply_cuts(
         flags[~passed] |= step.flag
         masks.append((step.text.format_map(coefficients), passed))
     return flags, CutFlow.of_masks(len(sources), masks)
-
-
-def flag_names(flags: int) -> list[str]:
-    """Give the lower-case names of the bits that are set."""
-    return [str(flag.name).lower() for flag in PhotometricFlag if flags & flag]
 
 
 @dataclass(frozen=True)

@@ -159,25 +159,6 @@ def radius_of_surface_brightness(mag: Floats, brightness: Floats) -> Floats:
         return 10.0 ** (0.2 * (brightness - mag)) / math.sqrt(2 * math.pi)
 
 
-def decam_r(r_north: Floats, gr: Floats) -> Floats:
-    """BASS r magnitudes (north: Dec > 32.375 and b > 0) on the DECam system.
-
-    r_DECam = r_BASS − 0.0382 (g − r) + 0.0108 (Mao et al. 2024, SAGA III). DECam's r band reaches
-    further to the red, so red galaxies are brighter in it. xsaga does not apply this by itself:
-    cuts act on the magnitudes of the catalog.
-
-    Parameters
-    ----------
-    r_north, gr : ndarray, shape (N,)
-        r magnitude and g − r colour as measured in the north.
-
-    Returns
-    -------
-    ndarray, shape (N,)
-    """
-    return r_north - 0.0382 * gr + 0.0108
-
-
 def _positive(values: Floats | float) -> Floats:
     """Values with NaN in place of what is not positive and finite."""
     array = np.asarray(values)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -155,13 +154,3 @@ def missing_values(name: str, length: int) -> pa.Array:
         return pa.DictionaryArray.from_arrays(codes, pa.array([""], pa.string()))
     value = 0 if pa.types.is_integer(kind) else np.nan
     return pa.array(np.full(length, value, kind.to_pandas_dtype()))
-
-
-def nearest_name(name: str, known: Iterable[str]) -> str:
-    """End of a message that offers the known name most like `name`, or all of them."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
-    if close:
-        best = next(k for k in known if k.lower() == close[0])
-        return f"did you mean '{best}'?"
-    return f"known are: {', '.join(known)}"

@@ -14,7 +14,7 @@ import click
 from xsaga.cli.options import SectionedCommand, config_options, with_options
 from xsaga.config import RunConfig
 from xsaga.config_file import read_config
-from xsaga.errors import ConfigError, ExitCode
+from xsaga.errors import ConfigError, ExitCode, MissingExtraError
 from xsaga.paths import RunPaths
 
 if TYPE_CHECKING:
@@ -154,8 +154,11 @@ def _rank(session: Session) -> None:
     from xsaga.run.summary import format_targets
 
     targets = rank_stage(session)
-    write_run_report(session.paths, targets, session.provenance())
     click.echo(format_targets(targets))
+    try:
+        write_run_report(session.paths, targets, session.provenance())
+    except MissingExtraError as error:
+        session.log.event("no report", f"note: no report page; {error}")
 
 
 def _closing_words(paths: RunPaths) -> int:
@@ -163,7 +166,8 @@ def _closing_words(paths: RunPaths) -> int:
 
     status = run_status(paths)
     click.echo(status.format())
-    for path in (*sorted(paths.folder.glob("targets.*")), paths.report):
-        if status.stage == "done" and path.is_file():
-            click.echo(f"  {path}")
+    if status.stage == "done":
+        for path in (*sorted(paths.folder.glob("targets.*")), paths.report):
+            if path.is_file():
+                click.echo(f"  {path}")
     return ExitCode.SOURCES_FAILED if status.counts.failed else ExitCode.OK

@@ -133,8 +133,6 @@ class BrickDecoder:
             When a file is truncated, not FITS, or does not fit into the planes.
         OSError
             When a file cannot be read.
-        ImagingError
-            When a decoding process was killed.
         """
         shape = planes.images.shape
         if planes.block is None:
@@ -148,12 +146,9 @@ class BrickDecoder:
             futures = [self._pool.submit(_decode_shared, task, name, shape) for task in tasks]
             wait(futures)  # none may write any more when the first error is raised
             return [future.result() for future in futures]
-        except BrokenProcessPool as error:
-            self._pool = None
-            raise ImagingError(
-                "a process that decodes bricks was killed, perhaps for want of memory; "
-                "use fewer workers"
-            ) from error
+        except BrokenProcessPool:  # killed, perhaps for want of memory: go on without processes
+            self._pool, self._workers = None, 1
+            return [_decode(task, planes.images, planes.has_data) for task in tasks]
 
     def close(self) -> None:
         """Stop the processes."""

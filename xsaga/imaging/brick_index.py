@@ -16,6 +16,7 @@ from xsaga.errors import ImagingError
 from xsaga.imaging.brick import BRICK_PIXELS, BrickName
 from xsaga.imaging.brick_tree import NORTH, ROOT, SOUTH, BrickTable, BrickTree
 from xsaga.imaging.cutouts import NATIVE_PIXEL_SCALE
+from xsaga.sky.positions import chord, unit_vectors
 
 NORTH_DEC = 32.375
 """Degrees: DR9 takes the north release above it where b > 0
@@ -87,9 +88,7 @@ class RegionIndex:
         """Bricks that cutouts of `size` pixels from `brick` may reach, nearest first."""
         centre = unit_vectors(np.array([brick.ra]), np.array([brick.dec]))[0]
         reach = BRICK_DIAGONAL + 2 * size * NATIVE_PIXEL_SCALE / 3600
-        near = np.array(
-            self._tree.query_ball_point(centre, 2 * np.sin(np.radians(reach) / 2)), dtype=np.int64
-        )
+        near = np.array(self._tree.query_ball_point(centre, chord(reach)), dtype=np.int64)
         distance = np.linalg.norm(self._tree.data[near] - centre, axis=1)
         order = np.lexsort((self.table.name[near], distance.round(12)))
         return [name for name in map(self.brick, near[order].tolist()) if name != brick]
@@ -117,12 +116,6 @@ def coverage_test(table: BrickTable, size: int) -> Callable[[float, float], bool
         return bool(depth[0] > -size / 2)
 
     return covers
-
-
-def unit_vectors(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Convert positions in degrees to unit vectors, shape (N, 3)."""
-    lon, lat = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
 def nominal_depth(

@@ -47,11 +47,6 @@ class CutoutSpec:
     pixel_scale: float = NATIVE_PIXEL_SCALE
     bands: tuple[str, ...] = ("g", "r", "z")
 
-    @property
-    def field_of_view(self) -> float:
-        """Side of the cutout in arcseconds."""
-        return self.size * self.pixel_scale
-
 
 @dataclass(frozen=True)
 class CutoutBatch:

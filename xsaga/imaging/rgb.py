@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from xsaga.paths import placed
 
@@ -17,9 +16,6 @@ SCALES = (6.0, 3.4, 2.2)
 
 OFFSET, SOFTENING = 0.03, 20.0
 """m and Q of the viewer's asinh stretch (legacysurvey.org viewer, ``sdss_rgb``; Lupton+04)."""
-
-GAP, LABEL_HEIGHT = 2, 13
-"""Pixels between the pictures of a contact sheet, and for the text below each."""
 
 
 def viewer_rgb(images: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -62,39 +58,3 @@ def png_bytes(rgb: NDArray[np.uint8]) -> bytes:
     content = BytesIO()
     Image.fromarray(rgb).save(content, format="PNG", optimize=True)
     return content.getvalue()
-
-
-def contact_sheet(
-    images: NDArray[np.floating], columns: int, labels: Sequence[str] | None = None
-) -> NDArray[np.uint8]:
-    """Lay colour pictures of cutouts side by side.
-
-    Parameters
-    ----------
-    images : ndarray, shape (N, 3, H, W)
-        g, r and z in nanomaggies per pixel, row 0 south; at least one.
-    columns : int
-        Pictures in a row; the first is at the top left.
-    labels : sequence of str, length N, optional
-        A short text below each picture.
-
-    Returns
-    -------
-    ndarray of uint8, shape (rows · …, columns · …, 3)
-        The sheet, white where nothing is.
-    """
-    pictures = viewer_rgb(images)
-    count, height, width, _ = pictures.shape
-    if labels is not None and len(labels) != count:
-        raise ValueError(f"{len(labels)} labels for {count} pictures")
-    step_y = height + GAP + (LABEL_HEIGHT if labels is not None else 0)
-    step_x = width + GAP
-    rows = -(-count // columns)
-    sheet = Image.new("RGB", (columns * step_x - GAP, rows * step_y - GAP), "white")
-    pen = ImageDraw.Draw(sheet)
-    for number, picture in enumerate(pictures):
-        x, y = number % columns * step_x, number // columns * step_y
-        sheet.paste(Image.fromarray(picture), (x, y))
-        if labels is not None:
-            pen.text((x + 1, y + height + 1), labels[number], fill="black")
-    return np.asarray(sheet)

@@ -1,6 +1,6 @@
 """Cutouts from the cutout service of the Legacy Surveys viewer.
 
-What the service does was read from its source (domain.md, section 3): it answers faults with
+What the service does was read from its source: it answers faults with
 status 200 and text, replaces what it does not know by defaults, and answers 500 both for faults
 and for positions outside its footprint. Nothing it says is believed before it is checked.
 """

@@ -21,7 +21,8 @@ from xsaga.catalog.partition_summary import PartitionSummary
 from xsaga.config import RunConfig, result_settings
 from xsaga.config_file import read_config, write_config
 from xsaga.errors import RunError
-from xsaga.paths import TEMPORARY_MARK, RunPaths, placed
+from xsaga.paths import TEMPORARY_MARK, RunPaths, is_leftover, placed
+from xsaga.targets.formats import FORMATS
 from xsaga.targets.provenance import InputFile, WeightsRecord, installed_versions, sha256_of
 
 
@@ -150,7 +151,7 @@ def read_run_config(paths: RunPaths) -> RunConfig:
 def write_partition(paths: RunPaths, summary: PartitionSummary) -> None:
     """Put the summary of the tile stage in place; from then on that stage counts as done."""
     with placed(paths.partition) as temporary:
-        temporary.write_text(json.dumps(summary.to_json(), indent=1) + "\n", encoding="utf-8")
+        _write_json(temporary, summary.to_json())
 
 
 def read_partition(paths: RunPaths) -> PartitionSummary:
@@ -171,6 +172,25 @@ def read_partition(paths: RunPaths) -> PartitionSummary:
         raise RunError(
             f"cannot read {paths.partition}: {error}; begin anew with --restart"
         ) from None
+
+
+def mark_ranked(paths: RunPaths, config: RunConfig) -> None:
+    """Note that the target lists are those of the scores and of the ranking in `config`."""
+    with placed(paths.ranked) as temporary:
+        _write_json(temporary, _ranking(paths, config))
+
+
+def is_ranked(paths: RunPaths, config: RunConfig) -> bool:
+    """Tell whether the target lists are those of the scores and of the ranking in `config`."""
+    if not paths.ranked.is_file():
+        return False
+    same = json.loads(paths.ranked.read_text(encoding="utf-8")) == _ranking(paths, config)
+    return same and all(paths.targets(name).is_file() for name in config.rank.formats)
+
+
+def _ranking(paths: RunPaths, config: RunConfig) -> dict[str, Any]:
+    settings = {name: list(value) for name, value in asdict(config.rank).items()}
+    return {"fingerprint": read_record(paths).fingerprint, **settings}
 
 
 def begin_or_resume(paths: RunPaths, config: RunConfig, record: RunRecord) -> RunRecord:
@@ -198,10 +218,14 @@ def begin_or_resume(paths: RunPaths, config: RunConfig, record: RunRecord) -> Ru
         record = before
     else:
         with placed(paths.record) as temporary:
-            temporary.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+            _write_json(temporary, asdict(record))
     with placed(paths.config) as temporary:
-        temporary.write_text(write_config(config), encoding="utf-8")
+        temporary.write_text(write_config(config), encoding="utf-8", newline="\n")
     return record
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -236,25 +260,13 @@ def _hash_input(file: Path, known: Mapping[tuple[str, int, int], InputFile]) -> 
 
 
 def discard(paths: RunPaths) -> None:
-    """Remove everything a run made (``--restart``); the log stays.
-
-    Raises
-    ------
-    RunError
-        The folder is not empty and no run folder, so nothing in it is touched.
-    """
-    if not paths.folder.is_dir():
-        return
-    content = {item.name for item in paths.folder.iterdir()} - {paths.lock.name, paths.log.name}
-    if not content:
-        return
-    if not (paths.record.is_file() or paths.config.is_file()):
-        raise RunError(f"{paths.folder} is no run folder: --restart will not delete what is in it")
+    """Remove everything a run made (``--restart``); the log stays."""
     for folder in (paths.tiles, paths.spool, paths.report.parent):
         shutil.rmtree(folder, ignore_errors=True)
-    for item in (paths.partition, paths.rejected, paths.cutflow, *paths.folder.glob("targets.*")):
+    for item in (paths.ranked, paths.partition, paths.rejected, paths.cutflow, paths.config):
         item.unlink(missing_ok=True)
-    paths.config.unlink(missing_ok=True)
+    for file_format in FORMATS:
+        paths.targets(file_format).unlink(missing_ok=True)
     paths.record.unlink(missing_ok=True)  # last: until here it is still a run folder
 
 
@@ -265,29 +277,50 @@ def locked(paths: RunPaths) -> Iterator[None]:
     Raises
     ------
     RunError
-        The folder cannot be made, or another process holds it.
+        The folder holds other things than a run, or another process holds it.
     """
+    _refuse_foreign(paths)
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(paths.lock, timeout=0)
     try:
-        paths.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(paths.lock, timeout=0)
-        with lock.acquire():
-            paths.lock_owner.write_text(
-                f"process {os.getpid()} on {socket.gethostname()} since {_now()}", encoding="utf-8"
-            )
-            _clear_leftovers(paths)
-            try:
-                yield
-            finally:
-                paths.lock_owner.unlink(missing_ok=True)
+        lock.acquire()
     except Timeout:
         owner = paths.lock_owner
         who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
         raise RunError(
             f"{paths.folder} is in use by {who}: wait for it, or use another --out"
         ) from None
+    try:
+        paths.lock_owner.write_text(
+            f"process {os.getpid()} on {socket.gethostname()} since {_now()}", encoding="utf-8"
+        )
+        _clear_leftovers(paths)
+        yield
+    finally:
+        paths.lock_owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _refuse_foreign(paths: RunPaths) -> None:
+    """Leave a folder alone that holds something, but no run."""
+    if paths.record.is_file() or not paths.folder.exists():
+        return
+    if not paths.folder.is_dir():
+        raise RunError(f"{paths.folder} is a file: choose another --out")
+    ours = {item.name for item in (paths.lock, paths.lock_owner, paths.log, paths.config)}
+    foreign = [
+        item.name
+        for item in paths.folder.iterdir()
+        if item.name not in ours and not is_leftover(item)
+    ]
+    if foreign:
+        raise RunError(
+            f"{paths.folder} is no run folder and holds {sorted(foreign)[0]}: choose another --out"
+        )
 
 
 def _clear_leftovers(paths: RunPaths) -> None:
     shutil.rmtree(paths.spool, ignore_errors=True)
-    for leftover in paths.folder.rglob(f"*{TEMPORARY_MARK}*"):
-        leftover.unlink(missing_ok=True)
+    for item in paths.folder.rglob(f"*{TEMPORARY_MARK}*"):
+        if is_leftover(item):
+            item.unlink(missing_ok=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -20,12 +22,12 @@ from xsaga.imaging.service import ServiceSource
 
 
 def check_imaging(config: ImagingConfig) -> None:
-    """Make sure that exactly one place of imaging is named.
+    """Make sure that exactly one place of imaging is named, and that its numbers make sense.
 
     Raises
     ------
     ConfigError
-        None or several are.
+        Naming the option to mend.
     """
     named = [name for name in ("bricks", "service", "files") if getattr(config, name)]
     if len(named) != 1:
@@ -33,6 +35,27 @@ def check_imaging(config: ImagingConfig) -> None:
             f"imaging: {' and '.join(named) if named else 'nothing'} is given; give one of "
             "--bricks PATH|URL, --service URL or --files PATH"
         )
+    if "@" in urlsplit(getattr(config, named[0])).netloc:
+        raise ConfigError(
+            f"--{named[0]}: the address holds a user name or password, which would end up in logs "
+            "and files; put them into ~/.netrc"
+        )
+    wrong = {
+        f"--size {config.size}: give 1 or more pixels": config.size < 1,
+        f"--pixel-scale {config.pixel_scale}: give arcsec per pixel, above 0": not (
+            0 < config.pixel_scale < math.inf
+        ),
+        f"--min-coverage {config.min_coverage}: give a share, 0 to 1": not (
+            0 <= config.min_coverage <= 1
+        ),
+        f"--connections {config.connections}: give 1 or more": config.connections < 1,
+        f"--rate {config.rate}: give requests per second, above 0": not config.rate > 0,
+        f"--timeout {config.timeout}: give seconds, above 0": not 0 < config.timeout < math.inf,
+        f"--retries {config.retries}: give 0 or more": config.retries < 0,
+    }
+    for message, is_wrong in wrong.items():
+        if is_wrong:
+            raise ConfigError(message)
 
 
 def open_imaging(config: ImagingConfig) -> CutoutSource:

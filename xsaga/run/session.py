@@ -30,7 +30,6 @@ from xsaga.run.folder import (
 )
 from xsaga.run.imaging import check_imaging, open_imaging
 from xsaga.run.log import RunLog
-from xsaga.run.tile import TileJob
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.tiles import check_order
 from xsaga.targets.provenance import Provenance, WeightsRecord
@@ -96,14 +95,6 @@ class Session:
         """Close what was opened."""
         if "imaging" in self.__dict__:
             self.imaging.close()
-
-    def job(self, pixel: int) -> TileJob:
-        """Give all that is needed to work on a tile."""
-        return TileJob(
-            self.paths.tile(self.config.footprint.order, pixel),
-            self.record.fingerprint,
-            self.config,
-        )
 
     def provenance(self) -> Provenance:
         """Tell what targets of this run are made from."""

@@ -10,7 +10,7 @@ from xsaga.catalog.partition import partition_catalog
 from xsaga.catalog.partition_summary import PartitionSummary
 from xsaga.errors import RunError
 from xsaga.paths import placed
-from xsaga.run.folder import read_partition, write_partition
+from xsaga.run.folder import mark_ranked, read_partition, write_partition
 from xsaga.run.progress import progress
 from xsaga.run.session import Session, rank_settings
 from xsaga.run.tile import (
@@ -21,8 +21,9 @@ from xsaga.run.tile import (
     read_failures,
     read_scored,
     run_tile,
+    tile_jobs,
 )
-from xsaga.targets.formats import write_targets
+from xsaga.targets.formats import FORMATS, write_targets
 from xsaga.targets.ranking import rank_targets
 
 Advance = Callable[[int], None]
@@ -55,7 +56,7 @@ def tile_stage(session: Session) -> PartitionSummary:
             progress=tell,
         )
     with placed(paths.cutflow) as temporary:
-        summary.cut_flow.to_frame().to_csv(temporary, index=False)
+        summary.cut_flow.to_frame().to_csv(temporary, index=False, lineterminator="\n")
     write_partition(paths, summary)
     for warning in summary.warnings:
         session.log.event("warning", f"warning: {warning}")
@@ -110,6 +111,7 @@ def forget_failures(session: Session) -> int:
     retried = 0
     for job in _jobs(session):
         if is_scored(job) and (read_failures(job.paths)["status"] == "failed").any():
+            session.paths.ranked.unlink(missing_ok=True)
             job.paths.scores.unlink()
             discard_cutouts(job.paths)
             retried += 1
@@ -136,29 +138,29 @@ def rank_stage(session: Session) -> pd.DataFrame:
             f"{undone} of {len(jobs)} tiles are not scored yet: "
             f"`xsaga run {session.paths.folder}` does all that is missing"
         )
+    paths, provenance = session.paths, session.provenance()
+    paths.ranked.unlink(missing_ok=True)
     targets = rank_targets(read_scored([job.paths for job in jobs]), rank_settings(session.config))
-    provenance = session.provenance()
     for file_format in session.config.rank.formats:
-        write_targets(targets, session.paths.targets(file_format), file_format, provenance)
+        write_targets(targets, paths.targets(file_format), file_format, provenance)
+    for name in FORMATS.keys() - set(session.config.rank.formats):
+        paths.targets(name).unlink(missing_ok=True)  # of an earlier ranking
+    mark_ranked(paths, session.config)
     session.log.event("ranked", targets=len(targets), formats=list(session.config.rank.formats))
     return targets
 
 
 def _jobs(session: Session) -> list[TileJob]:
-    """Jobs of all tiles with candidates, in order."""
-    tiles = read_partition(session.paths).tiles
-    return [session.job(tile.pixel) for tile in tiles if tile.n_candidates]
+    """Make the jobs of all tiles with candidates, in order."""
+    summary = read_partition(session.paths)
+    return tile_jobs(session.paths, summary, session.config, session.record.fingerprint)
 
 
 def _each_tile(session: Session, title: str, work: Callable[[TileJob, Advance], None]) -> None:
     """Do the work of all tiles that are not scored yet."""
-    left = [
-        (tile, job)
-        for tile in read_partition(session.paths).tiles
-        if tile.n_candidates and not is_scored(job := session.job(tile.pixel))
-    ]
-    total = sum(tile.n_candidates for tile, _ in left)
+    left = [job for job in _jobs(session) if not is_scored(job)]
+    total = sum(job.n_candidates for job in left)
     with progress(title, total, session.console) as advance:
-        for tile, job in left:
+        for job in left:
             work(job, advance)
-            session.log.event("tile done", stage=title, pixel=tile.pixel)
+            session.log.event("tile done", stage=title, tile=job.paths.folder.name)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from xsaga.catalog.partition_summary import PartitionSummary
-from xsaga.config import RunConfig
 from xsaga.paths import RunPaths
-from xsaga.run.folder import read_partition, read_record, read_run_config
+from xsaga.run.folder import is_ranked, read_partition, read_record, read_run_config
 from xsaga.run.tile import (
     FAILURE_COLUMNS,
     TileJob,
@@ -20,6 +18,7 @@ from xsaga.run.tile import (
     read_candidates,
     read_failures,
     read_outcome,
+    tile_jobs,
 )
 
 
@@ -145,25 +144,23 @@ def run_status(paths: RunPaths) -> RunStatus:
     RunError
         The folder is no run folder.
     """
-    config = read_run_config(paths)
+    config, record = read_run_config(paths), read_record(paths)
     if not paths.partition.is_file():
         return RunStatus(str(paths.folder), "tile")
     summary = read_partition(paths)
-    jobs = _jobs(paths, summary, config)
-    scored = [job for job in jobs if is_scored(job)]
-    n_fetched = sum(is_scored(job) or job.paths.cutout_index.is_file() for job in jobs)
-    if len(scored) == len(jobs):
-        has_lists = all(paths.targets(form).is_file() for form in config.rank.formats)
-        stage = "done" if has_lists else "rank"
+    scored: list[TileJob] = []
+    unscored: list[TileJob] = []
+    for job in tile_jobs(paths, summary, config, record.fingerprint):
+        (scored if is_scored(job) else unscored).append(job)
+    n_fetched = sum(job.paths.cutout_index.is_file() for job in unscored)
+    if unscored:
+        stage = "score" if n_fetched == len(unscored) else "fetch"
     else:
-        stage = "score" if n_fetched == len(jobs) else "fetch"
+        stage = "done" if is_ranked(paths, config) else "rank"
     # Each count is read from the files it is about, none is worked out from the others: that is
     # what makes it a check that they add up.
-    outcomes = [read_outcome(job.paths) for job in scored]
-    waiting = sum(len(read_candidates(job.paths)) for job in jobs if job not in scored)
     order = config.footprint.order
-    n_failed_cuts = sum(count_failed_cuts(paths.tile(order, tile.pixel)) for tile in summary.tiles)
-    failed = failure_table(paths)["status"].value_counts().sort_index()
+    failed = _failures(scored)["status"].value_counts().sort_index()
     return RunStatus(
         folder=str(paths.folder),
         stage=stage,
@@ -173,14 +170,14 @@ def run_status(paths: RunPaths) -> RunStatus:
             rejected=summary.n_rejected,
             duplicates=sum(summary.n_duplicates.values()),
             sources=summary.n_sources,
-            failed_cuts=n_failed_cuts,
+            failed_cuts=sum(count_failed_cuts(paths.tile(order, t.pixel)) for t in summary.tiles),
             candidates=summary.n_candidates,
-            scored=sum(outcome.scored for outcome in outcomes),
+            scored=sum(read_outcome(job.paths).scored for job in scored),
             failed={str(outcome): int(count) for outcome, count in failed.items()},
-            waiting=waiting,
+            waiting=sum(len(read_candidates(job.paths)) for job in unscored),
         ),
-        tiles=len(jobs),
-        tiles_fetched=n_fetched,
+        tiles=len(scored) + len(unscored),
+        tiles_fetched=len(scored) + n_fetched,
         tiles_scored=len(scored),
     )
 
@@ -193,16 +190,11 @@ def failure_table(paths: RunPaths) -> pd.DataFrame:
     RunError
         The folder is no run folder.
     """
-    jobs = _jobs(paths, read_partition(paths), read_run_config(paths))
-    parts = [read_failures(job.paths) for job in jobs if is_scored(job)]
-    filled = [part for part in parts if len(part)]
+    config, record = read_run_config(paths), read_record(paths)
+    jobs = tile_jobs(paths, read_partition(paths), config, record.fingerprint)
+    return _failures([job for job in jobs if is_scored(job)])
+
+
+def _failures(scored: Sequence[TileJob]) -> pd.DataFrame:
+    filled = [part for job in scored if len(part := read_failures(job.paths))]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=FAILURE_COLUMNS)
-
-
-def _jobs(paths: RunPaths, summary: PartitionSummary, config: RunConfig) -> list[TileJob]:
-    fingerprint, order = read_record(paths).fingerprint, config.footprint.order
-    return [
-        TileJob(paths.tile(order, tile.pixel), fingerprint, config)
-        for tile in summary.tiles
-        if tile.n_candidates
-    ]

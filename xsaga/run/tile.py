@@ -15,17 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from xsaga.catalog.schema import SOURCE_SCHEMA
+from xsaga.catalog.partition_summary import PartitionSummary
+from xsaga.catalog.schema import BANDS, SOURCE_SCHEMA
 from xsaga.catalog.sources import read_sources
 from xsaga.config import RunConfig
 from xsaga.imaging.cutouts import CutoutSource, CutoutStatus
 from xsaga.imaging.store import CutoutWriter, read_cutouts
 from xsaga.model.scoring import ScoreFlag, Scorer
-from xsaga.paths import TilePaths, placed
+from xsaga.paths import RunPaths, TilePaths, placed
 
 FINGERPRINT_KEY = b"xsaga.fingerprint"
 FAILURE_COLUMNS = ("source_id", "ra", "dec", "status", "reason")
-BANDS = ("g", "r", "z")
 COVERAGE = [f"coverage_{band}" for band in BANDS]
 LOW_COVERAGE = 0.5
 """Below this share of pixels with data in any band a score is flagged LOW_COVERAGE."""
@@ -43,11 +43,26 @@ class TileJob:
         Of the run; scores carry it.
     config : RunConfig
         Resolved configuration.
+    n_candidates : int
+        Sources that passed the photometric cuts.
     """
 
     paths: TilePaths
     fingerprint: str
     config: RunConfig
+    n_candidates: int
+
+
+def tile_jobs(
+    paths: RunPaths, summary: PartitionSummary, config: RunConfig, fingerprint: str
+) -> list[TileJob]:
+    """Make the jobs of all tiles that have candidates, in order."""
+    order = config.footprint.order
+    return [
+        TileJob(paths.tile(order, tile.pixel), fingerprint, config, tile.n_candidates)
+        for tile in summary.tiles
+        if tile.n_candidates
+    ]
 
 
 @dataclass(frozen=True)
@@ -159,6 +174,7 @@ def score_tile(job: TileJob, scorer: Scorer) -> None:
     _write(job.paths.failures, failures[list(FAILURE_COLUMNS)], job.fingerprint)
     _write(job.paths.scores, scores[~blind], job.fingerprint)
     if not job.config.store.keep_cutouts:
+        del cutouts  # an open map cannot be removed on Windows
         discard_cutouts(job.paths)
 
 

@@ -226,6 +226,7 @@ def _check(
 @contextmanager
 def _folder_in_the_making(out: Path) -> Iterator[Path]:
     """Give an empty folder beside `out`; rename it to `out` when the block succeeds."""
+    out = out.absolute()
     partial = out.with_name(f"{out.name}.partial")
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out.with_name(f"{partial.name}.lock"))

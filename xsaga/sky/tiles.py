@@ -10,9 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from xsaga.errors import FootprintError
 
-DEFAULT_ORDER = 6
-"""nside 64, 0.84 deg²: the pixels of DESI's HPXPIXEL column."""
-
 MIN_ORDER, MAX_ORDER = 3, 10
 
 DEEPEST_ORDER = 29

@@ -57,7 +57,7 @@ def write_fits(path: Path, targets: pd.DataFrame, provenance: Provenance) -> Non
 
 def read_fits_ids(path: Path) -> NDArray[np.int64]:
     """Read the identifiers in a file written by `write_fits`."""
-    with fits.open(path) as hdus:
+    with fits.open(path, memmap=False) as hdus:  # an open map cannot be renamed on Windows
         table = hdus["TARGETS"]
         name = next(name for name in _ID_NAMES if name in table.columns.names)
         return np.array(table.data[name], dtype=np.int64)

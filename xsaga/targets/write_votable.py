@@ -43,9 +43,8 @@ def write_votable(path: Path, targets: pd.DataFrame, provenance: Provenance) -> 
     table.create_arrays(len(targets))
     for name in targets.columns:
         table.array[name] = targets[name].to_numpy()
-    table.format = "binary2"
     with path.open("wb") as stream:
-        document.to_xml(stream)
+        document.to_xml(stream, tabledata_format="binary2")
 
 
 def read_votable_ids(path: Path) -> NDArray[np.int64]:
