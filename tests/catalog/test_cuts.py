@@ -25,7 +25,7 @@ PLAIN = {
     "mag_z_err": 0.0,
     "sb_r": 23.5,
     "sb_r_err": 0.0,
-    "ba": 0.8,
+    "ba": 1.0,
     "radius": 2.0,
     "type": "EXP",
     "ref_cat": "",
@@ -106,7 +106,8 @@ def test_faint_limits(name: str, limit: float, at_limit: int) -> None:
 
 def test_saga3_axis_ratio() -> None:
     # b/a > 0.08 · (20 − 20.75) + 0.3 = 0.24
-    assert flags_of("saga3", {"ba": 0.25}, {"ba": 0.23}, {"ba": np.nan}) == [0, F.AXIS_RATIO, 0]
+    found = flags_of("saga3", *({"ba": ba, "sb_r": 26.0} for ba in (0.25, 0.23, np.nan)))
+    assert found == [0, F.AXIS_RATIO, 0]
     assert flags_of("saga3", {"mag_r": 20.66, "mag_g": 20.7, "sb_r": 24.0}) == [F.FAINT]
 
 
@@ -233,3 +234,17 @@ def test_cut_flow_counts_survivors() -> None:
     assert lines[3].split() == ["r", "<", "20.75", "6", "4", "66.7"]
     with pytest.raises(ValueError, match="different cuts"):
         flow + CutFlow(("x",), (1,), (1,))
+
+
+@pytest.mark.parametrize("name", ["xsaga", "saga2", "saga3"])
+def test_saga_measures_surface_brightness_in_the_circularised_radius(name: str) -> None:
+    """At b/a = 0.5 the circle R √(b/a) is 0.753 mag brighter than R."""
+    assert flags_of(name, {"ba": 0.5, "sb_r": 22.7 + 0.754}) == [0]
+    assert flags_of(name, {"ba": 0.5, "sb_r": 22.7 + 0.752}) == [F.SURFACE_BRIGHTNESS]
+    as_is = {"circularise": False}
+    assert flags_of(name, {"ba": 0.5, "sb_r": 22.71}, overrides=as_is) == [0]
+    assert flags_of(name, {"ba": np.nan, "sb_r": 22.71}) == [0]
+
+
+def test_desi_measures_it_in_the_semi_major_axis() -> None:
+    assert flags_of("desi-lowz", {"ba": 0.5, "sb_r": 21.01}) == [0]

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xsaga.catalog.matching import BrightObjects
+from xsaga.catalog.photometry import circularisation
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -186,9 +187,12 @@ def not_too_blue(e: Evaluation) -> Mask:
 
 
 def tilted_brightness(e: Evaluation) -> Mask:
-    """sb_r + σ − slope (r − pivot) above the limit."""
+    """sb_r + σ − slope (r − pivot) above the limit; within the circularised radius if so set."""
     tilt = e.number("sb_slope") * (e.column("mag_r") - e.number("pivot_r"))
-    return ~(e.column("sb_r") + np.abs(e.error("sb_r_err")) - tilt <= e.number("sb_limit"))
+    brightness = e.column("sb_r")
+    if e.coefficients["circularise"]:
+        brightness = brightness + circularisation(e.column("ba"))
+    return ~(brightness + np.abs(e.error("sb_r_err")) - tilt <= e.number("sb_limit"))
 
 
 def round_enough(e: Evaluation) -> Mask:

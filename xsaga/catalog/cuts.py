@@ -89,6 +89,9 @@ def named_cuts(
     (or, where no type is known, a radius of exactly zero) fails there;
     ``reject_point_sources = false`` lets those through. Errors that are not known count as zero.
 
+    SAGA's surface brightness, and so that of xSAGA, is the one within the circularised radius
+    R √(b/a); DESI LOW-Z takes R itself, as column ``sb_r`` does (``circularise``).
+
     Parameters
     ----------
     name : str
@@ -201,6 +204,7 @@ _TILTED: dict[str, Coefficient] = {
     "colour_limit": 0.9,
     "sb_slope": 0.7,
     "sb_limit": 18.5,
+    "circularise": True,
 }
 
 _XSAGA = _CutSet(
@@ -274,6 +278,7 @@ _DESI_LOWZ = _CutSet(
         **_TILTED,
         "colour_limit": 0.99,
         "sb_limit": 16.8,
+        "circularise": False,
         "maskbits": (1, 5, 6, 7, 12, 13),
         "snr_min": 5.0,
         "fracflux_max": 0.35,

@@ -138,6 +138,18 @@ def surface_brightness(mag: Floats, radius: Floats) -> Floats:
     return brightness
 
 
+def circularisation(ba: Floats) -> Floats:
+    """Change of a surface brightness from radius R to R √(b/a), in mag; 0 where b/a is unknown.
+
+    Parameters
+    ----------
+    ba : ndarray
+        Axis ratio.
+    """
+    usable = np.where(ba > 0, ba, 1.0)
+    return np.asarray(2.5 * np.log10(usable))
+
+
 def surface_brightness_errors(mag_err: Floats, radius: Floats, radius_err: Floats) -> Floats:
     """Errors of surface brightness, hypot(σ_m, 5 / ln 10 · σ_R / R).
 

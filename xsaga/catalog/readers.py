@@ -207,7 +207,7 @@ def _matched_files(match: Path) -> list[Path]:
 
 
 def _folder_files(folder: Path) -> list[Path]:
-    root = folder / "dataset" if (folder / "dataset").is_dir() else folder
+    root = folder / "dataset" if (folder / "dataset").is_dir() else _primary_table(folder)
     tables = [
         path
         for path in root.rglob("*")
@@ -216,7 +216,20 @@ def _folder_files(folder: Path) -> list[Path]:
         and path.is_file()
     ]
     parquet = [path for path in tables if path.name.lower().endswith(PARQUET_SUFFIXES)]
-    return parquet or tables
+    # beside its partitions a HATS catalog may hold a thumbnail of itself
+    partitions = [path for path in parquet if "Npix=" in str(path.relative_to(root))]
+    return partitions or parquet or tables
+
+
+def _primary_table(folder: Path) -> Path:
+    """Catalog of a HATS collection, which may hold margins and indexes beside it."""
+    properties = folder / "collection.properties"
+    if not properties.is_file():
+        return folder
+    match = re.search(r"^hats_primary_table_url\s*=\s*(\S+)", properties.read_text(), re.M)
+    if match is None or not (folder / match[1]).is_dir():
+        raise CatalogError(f"{properties}: it names no primary table; give the catalog's folder")
+    return folder / match[1]
 
 
 def _may_touch(path: Path, footprint: Footprint) -> bool:

@@ -133,8 +133,8 @@ INPUT_NAMES: frozenset[str] = frozenset(_INPUT_ONLY) | {
 Besides columns of the table of sources: ``id`` (an integer identifier), ``mag_*`` and
 ``mag_*_err`` (dereddened AB magnitudes, from which fluxes are made when there are none),
 ``observed_mag_*`` (the same, not dereddened), ``extinction_*`` (A in magnitudes), ``gr`` (the
-dereddened colour, which gives g from r), ``sb_r`` (which gives a radius from r), ``radius_ivar``,
-and the i band.
+dereddened colour, which gives g from r), ``sb_r`` (within the circularised radius R √(b/a), as
+SAGA prints it; it gives R from r), ``radius_ivar``, and the i band.
 """
 
 

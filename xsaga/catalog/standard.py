@@ -368,9 +368,12 @@ def _photometric(piece: _Piece) -> dict[str, NDArray[np.floating]]:
             else:
                 continue
             values[f"mw_transmission_{band}"] = transmission
-    if "radius" not in piece and {"sb_r", "mag_r"} <= {n for n in ("sb_r", "mag_r") if n in piece}:
+    if "radius" not in piece and "sb_r" in piece and "mag_r" in piece:
+        brightness = piece.floats("sb_r")  # within the circularised radius, see schema.INPUT_NAMES
+        if "ba" in piece:
+            brightness = brightness - photometry.circularisation(piece.floats("ba"))
         values["radius"] = photometry.radius_of_surface_brightness(
-            piece.floats("mag_r"), piece.floats("sb_r")
+            piece.floats("mag_r"), brightness
         )
     if "radius_err" not in piece and "radius_ivar" in piece:
         values["radius_err"] = photometry.errors_of_ivars(piece.floats("radius_ivar"))

@@ -37,10 +37,10 @@ from xsaga.imaging.cutouts import (
     CutoutBatch,
     CutoutSpec,
     CutoutStatus,
+    batch_size,
     coverage_status,
 )
 
-BATCH_SIZE = 256
 FILL_SIZE = 32
 """Cutouts whose missing pixels are looked up together: each may miss all its pixels."""
 
@@ -90,6 +90,7 @@ class BrickSource:
             )
         self._tree = tree
         self._spec = spec
+        self._batch = batch_size(spec)
         self._regions = open_regions(tree, region)
         self._decoder = BrickDecoder(min(4, os.cpu_count() or 1) if workers is None else workers)
         self._max_bytes = max_bytes
@@ -118,7 +119,7 @@ class BrickSource:
     def cutouts(
         self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
     ) -> Iterator[CutoutBatch]:
-        """Yield the cutouts brick by brick, at most 256 at a time."""
+        """Yield the cutouts brick by brick, in batches of bounded size."""
         del source_id  # bricks are found by position
         if not len(ra):
             return
@@ -126,7 +127,7 @@ class BrickSource:
         reached = homes.depth > -self._spec.size
         shelf = BrickShelf(self._tree, self._spec.bands, self._decoder, self._max_bytes)
         try:
-            for index in _parts(np.flatnonzero(~reached)):
+            for index in _parts(np.flatnonzero(~reached), self._batch):
                 yield self._without_pixels(index, CutoutStatus.OUTSIDE, "no brick there", "")
             for index in _by_brick(homes, np.flatnonzero(reached), self._regions):
                 region = self._regions[homes.region[index[0]]]
@@ -153,17 +154,17 @@ class BrickSource:
             )
             brick = shelf.decode(brick, x, y, size)
         if isinstance(brick, UnusableBrick):
-            for part in _parts(index):
+            for part in _parts(index, self._batch):
                 yield self._without_pixels(part, brick.status, brick.reason, str(name))
             return
         neighbours = region.neighbours(name, size)
         near = np.lexsort((x, y // CELL))  # batches that stay in one part of the memory
-        for part in _parts(near):
+        for part in _parts(near, self._batch):
             images, has_data = _cut(brick, x[part], y[part], size)
             origin = np.full(len(part), _origin(brick), dtype=object)
             trouble = np.full(len(part), "", dtype=object)
             incomplete = np.flatnonzero(~has_data.all(axis=(1, 2, 3)))
-            for some in _parts(incomplete, FILL_SIZE):
+            for some in _parts(incomplete, min(FILL_SIZE, self._batch)):
                 corner = x[part[some]], y[part[some]]
                 filled = fill_missing(
                     shelf, neighbours, brick, *corner, images[some], has_data[some]
@@ -201,7 +202,7 @@ class BrickSource:
         self._tree.close()
 
 
-def _parts(index: NDArray[np.int64], size: int = BATCH_SIZE) -> list[NDArray[np.int64]]:
+def _parts(index: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
     return [index[start : start + size] for start in range(0, len(index), size)]
 
 

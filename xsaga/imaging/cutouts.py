@@ -116,6 +116,16 @@ class CutoutSource(Protocol):
         """Give back connections, files and workers."""
 
 
+MAX_BATCH, MAX_BATCH_BYTES = 256, 1 << 26
+"""Cutouts in a batch: so many, or fewer where they are large."""
+
+
+def batch_size(spec: CutoutSpec) -> int:
+    """Cutouts of a geometry that make a batch of bounded size."""
+    image_bytes = 4 * len(spec.bands) * spec.size**2
+    return int(np.clip(MAX_BATCH_BYTES // image_bytes, 1, MAX_BATCH))
+
+
 def coverage_status(coverage: NDArray[np.float32]) -> NDArray[np.int8]:
     """Status that follows from coverage alone: OK, PARTIAL or OUTSIDE.
 

@@ -16,12 +16,17 @@ from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
 from xsaga.imaging.cutout_fits import CutoutEmpty, CutoutUnusable, nonzero_coverage, read_cutout
-from xsaga.imaging.cutouts import CutoutBatch, CutoutSpec, CutoutStatus, coverage_status
+from xsaga.imaging.cutouts import (
+    CutoutBatch,
+    CutoutSpec,
+    CutoutStatus,
+    batch_size,
+    coverage_status,
+)
 
 SUFFIXES = (".fits", ".fits.fz", ".fits.gz")
 """Of files named by their source, in the order in which they are looked for."""
 
-BATCH_SIZE = 256
 READERS = 4
 """Threads: files on network disks answer slowly."""
 
@@ -84,11 +89,12 @@ class FileSource:
     def cutouts(
         self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
     ) -> Iterator[CutoutBatch]:
-        """Yield the cutouts in the order of the sources, at most 256 at a time."""
+        """Yield the cutouts in the order of the sources, in batches of bounded size."""
         del ra, dec  # files are found by identifier
         with ThreadPoolExecutor(READERS) as readers:
-            for start in range(0, len(source_id), BATCH_SIZE):
-                part = source_id[start : start + BATCH_SIZE]
+            step = batch_size(self._spec)
+            for start in range(0, len(source_id), step):
+                part = source_id[start : start + step]
                 paths = self._paths(part)
                 answers = list(readers.map(partial(_read, self._folder, self._spec), paths, part))
                 yield self._batch(start, answers)

@@ -65,7 +65,7 @@ def make_record(
     config: RunConfig,
     inputs: tuple[InputFile, ...],
     weights: WeightsRecord,
-    engine: Mapping[str, str],
+    chosen: Mapping[str, Any],
     command: str,
 ) -> RunRecord:
     """Record of a run that is to begin.
@@ -78,15 +78,15 @@ def make_record(
         Catalog files with their hashes.
     weights : WeightsRecord
         The model.
-    engine : mapping
-        The device and precision that 'auto' came to.
+    chosen : mapping
+        What the configuration came to: device, precision, footprint.
     command : str
         Command line.
     """
     settings = json.loads(
         json.dumps(
             result_settings(config)
-            | {f"engine.{key}": value for key, value in engine.items()}
+            | dict(chosen)
             | {f"input {item.path}": item.sha256 for item in inputs}
             | {"weights sha256": weights.sha256, "xsaga version": __version__}
         )
@@ -196,6 +196,8 @@ def _ranking(paths: RunPaths, config: RunConfig) -> dict[str, Any]:
 def begin_or_resume(paths: RunPaths, config: RunConfig, record: RunRecord) -> RunRecord:
     """Write the record of a new run, or check that an existing one has the same settings.
 
+    Settings may change as long as there are no tiles.
+
     Returns
     -------
     RunRecord
@@ -207,7 +209,7 @@ def begin_or_resume(paths: RunPaths, config: RunConfig, record: RunRecord) -> Ru
     RunError
         The folder holds a run with other settings; the message lists the differing keys.
     """
-    if paths.record.is_file():
+    if paths.record.is_file() and paths.partition.is_file():
         before = read_record(paths)
         if before.fingerprint != record.fingerprint:
             raise RunError(

@@ -18,7 +18,7 @@ from xsaga.imaging.cutouts import CutoutSource, CutoutSpec
 from xsaga.imaging.files import FileSource
 from xsaga.imaging.http import HttpClient
 from xsaga.imaging.http_limits import HttpOptions
-from xsaga.imaging.service import ServiceSource
+from xsaga.imaging.service import MAX_SIZE, ServiceSource
 
 
 def check_imaging(config: ImagingConfig) -> None:
@@ -41,7 +41,7 @@ def check_imaging(config: ImagingConfig) -> None:
             "and files; put them into ~/.netrc"
         )
     wrong = {
-        f"--size {config.size}: give 1 or more pixels": config.size < 1,
+        f"--size {config.size}: give 1 to {MAX_SIZE} pixels": not 1 <= config.size <= MAX_SIZE,
         f"--pixel-scale {config.pixel_scale}: give arcsec per pixel, above 0": not (
             0 < config.pixel_scale < math.inf
         ),
@@ -89,7 +89,8 @@ def _files(path: Path, spec: CutoutSpec, release: str) -> FileSource:
 
 def _tree(config: ImagingConfig) -> BrickTree:
     if "://" in config.bricks:
-        return RemoteTree(config.bricks, cache_folder(config), _http(config))
+        release = config.release.removeprefix("ls-") or None
+        return RemoteTree(config.bricks, cache_folder(config), _http(config), release=release)
     return LocalTree(Path(config.bricks))
 
 

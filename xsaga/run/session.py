@@ -17,8 +17,9 @@ from xsaga.config import RunConfig
 from xsaga.config_file import write_config
 from xsaga.errors import ConfigError, XsagaError
 from xsaga.imaging.cutouts import CutoutSource
+from xsaga.model.card import CARD_FILE
 from xsaga.model.scoring import Scorer
-from xsaga.model.weights import load_model
+from xsaga.model.weights import load_model, model_folder
 from xsaga.paths import RunPaths
 from xsaga.run.folder import (
     RunRecord,
@@ -120,6 +121,20 @@ def rank_settings(config: RunConfig) -> RankSettings:
     return RankSettings(config.rank.tier_thresholds, config.rank.priorities)
 
 
+def _other_files(config: RunConfig) -> list[Path]:
+    """List the files beside the catalog's that decide what a run computes."""
+    named = (
+        *config.footprint.moc,
+        config.footprint.desi_tiles,
+        *config.footprint.healpix,
+        config.catalog.columns,
+        config.imaging.bricks_table,
+        config.imaging.files,
+    )
+    card = model_folder(config.model.weights) / CARD_FILE
+    return [*(path for path in map(Path, filter(None, named)) if path.is_file()), card]
+
+
 @contextmanager
 def open_session(
     config: RunConfig, folder: Path, *, command: str, console: Console, restart: bool = False
@@ -182,9 +197,13 @@ def open_session(
             discard(paths)
         record = make_record(
             config,
-            hash_inputs(list(catalog.files), paths),
+            hash_inputs([*catalog.files, *_other_files(config)], paths),
             WeightsRecord(card.name, card.sha256, card.simulated),
-            {"device": str(scorer.device), "precision": scorer.precision},
+            {
+                "device": str(scorer.device),
+                "precision": scorer.precision,
+                "footprint": footprint.describe(),
+            },
             command,
         )
         record = begin_or_resume(paths, config, record)

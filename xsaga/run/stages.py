@@ -66,11 +66,12 @@ def tile_stage(session: Session) -> PartitionSummary:
 
 def fetch_stage(session: Session) -> None:
     """Get the cutouts of all tiles that are neither fetched nor scored."""
-    _each_tile(
-        session,
-        "fetching",
-        lambda job, advance: fetch_tile(job, lambda: session.imaging, advance),
-    )
+
+    def fetch(job: TileJob, advance: Advance) -> None:
+        if not is_scored(job):
+            fetch_tile(job, lambda: session.imaging, advance)
+
+    _each_tile(session, "fetching", fetch)
 
 
 def score_stage(session: Session) -> None:
@@ -101,7 +102,7 @@ def run_stage(session: Session, title: str = "fetching and scoring") -> None:
 
 
 def forget_failures(session: Session) -> int:
-    """Make tiles with sources that may succeed when tried again undone.
+    """Make tiles with sources that could not be scored undone.
 
     Returns
     -------
@@ -110,10 +111,10 @@ def forget_failures(session: Session) -> int:
     """
     retried = 0
     for job in _jobs(session):
-        if is_scored(job) and (read_failures(job.paths)["status"] == "failed").any():
+        if is_scored(job) and len(read_failures(job.paths)):
             session.paths.ranked.unlink(missing_ok=True)
+            discard_cutouts(job.paths)  # before the scores, without which they would be used again
             job.paths.scores.unlink()
-            discard_cutouts(job.paths)
             retried += 1
     return retried
 
@@ -157,10 +158,11 @@ def _jobs(session: Session) -> list[TileJob]:
 
 
 def _each_tile(session: Session, title: str, work: Callable[[TileJob, Advance], None]) -> None:
-    """Do the work of all tiles that are not scored yet."""
-    left = [job for job in _jobs(session) if not is_scored(job)]
-    total = sum(job.n_candidates for job in left)
-    with progress(title, total, session.console) as advance:
-        for job in left:
-            work(job, advance)
-            session.log.event("tile done", stage=title, tile=job.paths.folder.name)
+    """Do what is left of the work of all tiles; the bar shows tiles that are not scored yet."""
+    jobs = _jobs(session)
+    left = {job.paths: job.n_candidates for job in jobs if not is_scored(job)}
+    with progress(title, sum(left.values()), session.console) as advance:
+        for job in jobs:
+            work(job, advance if job.paths in left else lambda _: None)
+            if job.paths in left:
+                session.log.event("tile done", stage=title, tile=job.paths.folder.name)

@@ -103,6 +103,8 @@ def run_tile(
     if not is_scored(job):
         fetch_tile(job, imaging, lambda _: None)
         score_tile(job, scorer)
+    if not job.config.store.keep_cutouts:
+        discard_cutouts(job.paths)
     outcome = read_outcome(job.paths)
     advance(outcome.scored + outcome.failed)
 
@@ -173,9 +175,6 @@ def score_tile(job: TileJob, scorer: Scorer) -> None:
     failures["status"] = [CutoutStatus(code).name.lower() for code in failures["status"]]
     _write(job.paths.failures, failures[list(FAILURE_COLUMNS)], job.fingerprint)
     _write(job.paths.scores, scores[~blind], job.fingerprint)
-    if not job.config.store.keep_cutouts:
-        del cutouts  # an open map cannot be removed on Windows
-        discard_cutouts(job.paths)
 
 
 def discard_cutouts(paths: TilePaths) -> None:

@@ -84,7 +84,8 @@ def _targets_hdu(targets: pd.DataFrame, provenance: Provenance) -> fits.BinTable
         header["DATE"] = provenance.created
     header["WEIGHTS"] = (_card(provenance.weights.name), "model that gave the scores")
     header["WGTSHA"] = provenance.weights.sha256
-    header["COMMAND"] = _card(provenance.command)
+    # astropy reads a long value wrongly where it holds quotes (doubled in FITS)
+    header["COMMAND"] = _card(provenance.command.replace("'", '"'))
     packages = (("xsaga", provenance.version), *provenance.packages)
     for number, (name, version) in enumerate(packages):
         header[f"DEPNAM{number:02d}"] = name
