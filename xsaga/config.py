@@ -191,7 +191,11 @@ class ImagingConfig:
     layer: str = _key("ls-dr9", KeyInfo("Layer of the cutout service.", "--layer", "NAME"))
     release: str = _key(
         "",
-        KeyInfo("Image release, where the imaging does not say it itself.", "--release", "NAME"),
+        KeyInfo(
+            "Image release, e.g. ls-dr9, where the imaging does not say it itself.",
+            "--release",
+            "NAME",
+        ),
     )
     size: int = _key(144, KeyInfo("Cutout side, pixels.", "--size", "PIXELS"))
     pixel_scale: float = _key(

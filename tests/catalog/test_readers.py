@@ -294,6 +294,29 @@ def test_hats(tmp_path: Path, layout: str) -> None:
     assert read(f"{root}/dataset/**/*.parquet")["source_id"].tolist() == [16, 17]
 
 
+def test_only_the_partitions_of_a_hats_catalog_are_rows(tmp_path: Path) -> None:
+    catalog = tmp_path / "collection" / "objects"
+    parts = catalog / "dataset" / "Norder=1" / "Dir=0"
+    parts.mkdir(parents=True)
+    for pixel in (16, 17):
+        pq.write_table(
+            pa.table({"ra": [45.0], "dec": [pixel - 16.0]}), parts / f"Npix={pixel}.parquet"
+        )
+    pq.write_table(
+        pa.table({"ra": [45.0], "dec": [0.0]}), catalog / "dataset" / "data_thumbnail.parquet"
+    )
+    assert len(read(catalog)) == 2
+    margin = tmp_path / "collection" / "margin" / "dataset" / "Norder=1" / "Dir=0"
+    margin.mkdir(parents=True)
+    pq.write_table(pa.table({"ra": [45.0], "dec": [1.0]}), margin / "Npix=16.parquet")
+    properties = tmp_path / "collection" / "collection.properties"
+    properties.write_text("obs_collection = test\nhats_primary_table_url = objects\n")
+    assert len(read(tmp_path / "collection")) == 2
+    properties.write_text("obs_collection = test\n")
+    with pytest.raises(CatalogError, match="names no primary table"):
+        read(tmp_path / "collection")
+
+
 def test_sweeps_away_from_the_footprint_are_not_opened(tmp_path: Path) -> None:
     names = ("sweep-000m005-005p000.fits", "sweep-350m005-360p000-pz.fits")
     write(sweep_like(), tmp_path, "fits").rename(tmp_path / names[0])

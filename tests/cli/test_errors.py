@@ -53,7 +53,7 @@ def catalog(path: Path, **columns: object) -> Path:
         (["--service", "http://127.0.0.1:9/"], 2, "give one of --bricks"),
         (["--bricks", "nowhere"], 1, "no such folder"),
         (["--columns", "nowhere.toml"], 1, "nowhere.toml"),
-        (["--column", "rra=RA"], 1, "did you mean"),
+        (["--column", "rra=RA"], 2, "did you mean"),
         (["--size", "64"], 1, "needs cutouts of 48 pixels"),
     ],
 )

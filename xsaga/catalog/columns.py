@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xsaga.catalog.schema import INPUT_NAMES
-from xsaga.errors import CatalogError, nearest_name
+from xsaga.errors import CatalogError, ConfigError, nearest_name
 from xsaga.shipped import catalogs_folder
 
 AUTO = "auto"
@@ -172,7 +172,7 @@ def _shipped_path(name: str) -> Path:
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in INPUT_NAMES:
-            raise CatalogError(f"{where}: unknown name '{name}': {nearest_name(name, INPUT_NAMES)}")
+            raise ConfigError(f"{where}: unknown name '{name}': {nearest_name(name, INPUT_NAMES)}")
 
 
 def _read_map(path: Path) -> ColumnMap:

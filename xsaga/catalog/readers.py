@@ -207,7 +207,8 @@ def _matched_files(match: Path) -> list[Path]:
 
 
 def _folder_files(folder: Path) -> list[Path]:
-    root = folder / "dataset" if (folder / "dataset").is_dir() else _primary_table(folder)
+    folder = _primary_table(folder)
+    root = folder / "dataset" if (folder / "dataset").is_dir() else folder
     tables = [
         path
         for path in root.rglob("*")

@@ -13,9 +13,7 @@ from xsaga.config import RunConfig, config_keys
 from xsaga.errors import ConfigError, ExitCode
 
 USED_KEYS = tuple(
-    str(key)
-    for key in config_keys()
-    if key.section == "imaging" and key.name not in ("min_coverage", "release")
+    str(key) for key in config_keys() if key.section == "imaging" and key.name != "min_coverage"
 )
 
 

@@ -62,7 +62,7 @@ def run(where: str | None, out: str | None, restart: bool, retry_failed: bool, *
     return _closing_words(session.paths)
 
 
-@click.command(cls=SectionedCommand)
+@click.command(cls=SectionedCommand, short_help="Read, cut and split the catalog.")
 @_where
 @_out
 @_restart
