@@ -63,8 +63,8 @@ def split(
     return summary, sources, rejected
 
 
-def csv(folder: Path, name: str = "a.csv", **columns: object) -> Path:
-    path = folder / name
+def csv(folder: Path, file: str = "a.csv", **columns: object) -> Path:
+    path = folder / file
     pd.DataFrame(columns).to_csv(path, index=False)
     return path
 
@@ -261,3 +261,9 @@ def test_real_sky_through_ra_zero(tmp_path: Path) -> None:
     assert (sources["ra"] < 1).any()
     assert summary.n_outside_footprint == 58
     assert summary.cut_flow.n_passed == (64, 57, 23, 2, 0)
+
+
+def test_names_of_sources_are_kept(tmp_path: Path) -> None:
+    path = csv(tmp_path, name=["NGC 1", "", "dw 7"], ra=[1.0, 2.0, 3.0], dec=[0.0, 0.0, 0.0])
+    _, sources, _ = split([path], tmp_path / "run")
+    assert sources.sort_values("ra")["name"].tolist() == ["NGC 1", "", "dw 7"]

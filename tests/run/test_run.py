@@ -223,3 +223,17 @@ def test_footprint_bounds_the_run_not_its_tiles(sky: SmallSky, tmp_path: Path) -
     counts = status_of(run)["counts"]
     assert counts["sources"] == inside.sum() > 0
     assert counts["outside_footprint"] == (~inside).sum()
+
+
+def test_names_of_the_catalog_are_in_the_list(sky: SmallSky, tmp_path: Path) -> None:
+    table = Table.read(next((sky.tree / "sweep").rglob("*.fits")), unit_parse_strict="silent")
+    table["NAME"] = [f"mine {row}" for row in range(len(table))]
+    table.write(tmp_path / "sources.fits")
+    options = ["--catalog", str(tmp_path / "sources.fits"), *sky.options[2:]]
+    assert xsaga("run", *options, "--out", tmp_path / "RUN").exit_code == 0
+    targets = targets_of(tmp_path / "RUN")
+    assert (targets["name"] == [f"mine {row}" for row in targets["input_row"]]).all()
+    fits_table = Table.read(
+        tmp_path / "RUN" / "targets.fits", hdu="TARGETS", unit_parse_strict="silent"
+    )
+    assert [str(name) for name in fits_table["NAME"]] == targets["name"].tolist()

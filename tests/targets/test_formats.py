@@ -38,7 +38,11 @@ def read_frame(path: Path, file_format: str) -> pd.DataFrame:
     if file_format == "parquet":
         return pd.read_parquet(path)
     if file_format == "csv":
-        return pd.read_csv(path, keep_default_na=False, na_values={n: [""] for n in _floats()})
+        return pd.read_csv(
+            path,
+            keep_default_na=False,
+            na_values={n: [""] for n in _floats()},
+        )
     if file_format in {"ecsv", "votable"}:
         table = Table.read(path, format={"ecsv": "ascii.ecsv"}.get(file_format, file_format))
         # astropy masks NaN and empty strings on reading
@@ -257,7 +261,7 @@ def test_csv_is_plain_and_described_beside_itself(tmp_path: Path) -> None:
     path = written(tmp_path, "csv", ranked_targets(3))
     lines = path.read_text().splitlines()
     assert len(lines) == 4
-    assert lines[0].startswith('"source_id","id_kind","ra","dec","rank",')
+    assert lines[0].startswith('"source_id","id_kind","name","ra","dec","rank",')
     beside = json.loads((tmp_path / "targets.csv-metadata.json").read_text())
     assert beside["url"] == "targets.csv"
     assert beside["dc:provenance"] == provenance().to_dict()

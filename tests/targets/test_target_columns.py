@@ -15,7 +15,18 @@ from xsaga.targets.columns import BY_NAME, COLUMNS, Column, conform
 # Every column that the stages before put into a target list, written out once more on purpose: a
 # column added to a stage and not registered must fail here.
 PIPELINE_COLUMNS = {
-    *("source_id", "id_kind", "ra", "dec", "radius", "radius_err", "ba", "sb_r", "sb_r_err"),
+    *(
+        "source_id",
+        "id_kind",
+        "name",
+        "ra",
+        "dec",
+        "radius",
+        "radius_err",
+        "ba",
+        "sb_r",
+        "sb_r_err",
+    ),
     *("photometric_flags", "release", "brickid", "objid", "type", "ebv", "maskbits", "ref_cat"),
     *("fiberflux_r", "sersic", "shape_e1", "shape_e2", "pmra", "pmdec", "ref_epoch", "photsys"),
     *("input_file", "input_row", "p_lowz", "p_lowz_std", "score_flags", "cutout_origin"),

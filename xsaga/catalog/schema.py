@@ -60,6 +60,7 @@ def _per_band(
 SOURCE_FIELDS: tuple[Field, ...] = (
     Field("source_id", pa.int64(), "", "DESI TARGETID, catalog id or HEALPix order-29 pixel"),
     Field("id_kind", pa.string(), "", "what source_id is: targetid, catalog or position"),
+    Field("name", pa.string(), "", "name in the input catalog"),
     Field("ra", pa.float64(), "deg", "right ascension"),
     Field("dec", pa.float64(), "deg", "declination"),
     *_per_band("flux_", "", "nanomaggy", "{} flux as observed, not dereddened"),

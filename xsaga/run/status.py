@@ -14,10 +14,10 @@ from xsaga.run.tile import (
     FAILURE_COLUMNS,
     TileJob,
     count_failed_cuts,
+    count_scored,
     is_scored,
     read_candidates,
     read_failures,
-    read_outcome,
     tile_jobs,
 )
 
@@ -172,7 +172,7 @@ def run_status(paths: RunPaths) -> RunStatus:
             sources=summary.n_sources,
             failed_cuts=sum(count_failed_cuts(paths.tile(order, t.pixel)) for t in summary.tiles),
             candidates=summary.n_candidates,
-            scored=sum(read_outcome(job.paths).scored for job in scored),
+            scored=sum(count_scored(job.paths) for job in scored),
             failed={str(outcome): int(count) for outcome, count in failed.items()},
             waiting=sum(len(read_candidates(job.paths)) for job in unscored),
         ),

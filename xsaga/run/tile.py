@@ -65,14 +65,6 @@ def tile_jobs(
     ]
 
 
-@dataclass(frozen=True)
-class TileOutcome:
-    """Counts of a finished tile."""
-
-    scored: int
-    failed: int
-
-
 def is_scored(job: TileJob) -> bool:
     """Whether the tile is done: its scores exist and carry the run's fingerprint."""
     if not job.paths.scores.is_file():
@@ -98,15 +90,21 @@ def run_tile(
     scorer : Scorer
         The model.
     advance : callable
-        Told how many candidates were just scored or found to have failed.
+        Told how many more candidates have their cutout, or are done.
     """
+    fetched = 0
+
+    def count(cutouts: int) -> None:
+        nonlocal fetched
+        fetched += cutouts
+        advance(cutouts)
+
     if not is_scored(job):
-        fetch_tile(job, imaging, lambda _: None)
+        fetch_tile(job, imaging, count)
         score_tile(job, scorer)
     if not job.config.store.keep_cutouts:
         discard_cutouts(job.paths)
-    outcome = read_outcome(job.paths)
-    advance(outcome.scored + outcome.failed)
+    advance(job.n_candidates - fetched)
 
 
 def read_candidates(paths: TilePaths) -> pd.DataFrame:
@@ -183,12 +181,9 @@ def discard_cutouts(paths: TilePaths) -> None:
     paths.cutouts.unlink(missing_ok=True)
 
 
-def read_outcome(paths: TilePaths) -> TileOutcome:
-    """Count what became of the candidates of a tile that is scored."""
-    return TileOutcome(
-        scored=pq.read_metadata(paths.scores).num_rows,
-        failed=pq.read_metadata(paths.failures).num_rows,
-    )
+def count_scored(paths: TilePaths) -> int:
+    """Count the scores of a tile that is scored."""
+    return int(pq.read_metadata(paths.scores).num_rows)
 
 
 def read_failures(paths: TilePaths) -> pd.DataFrame:

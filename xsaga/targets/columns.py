@@ -79,6 +79,7 @@ def _per_band(
 COLUMNS: Final[tuple[Column, ...]] = (
     Column("source_id", "i8", "Identifier of the source, see id_kind", "meta.id;meta.main"),
     Column("id_kind", "str", "Origin of the identifier: targetid, catalog, position", "meta.code"),
+    Column("name", "str", "Name in the input catalog", "meta.id"),
     Column("ra", "f8", "Right ascension, ICRS", "pos.eq.ra;meta.main", "deg"),
     Column("dec", "f8", "Declination, ICRS", "pos.eq.dec;meta.main", "deg"),
     Column("rank", "i8", "Place in the list by p_lowz, 1 = best, no ties", "stat.rank"),
