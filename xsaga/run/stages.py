@@ -101,14 +101,8 @@ def run_stage(session: Session, title: str = "fetching and scoring") -> None:
     )
 
 
-def forget_failures(session: Session) -> int:
-    """Make tiles with sources that could not be scored undone.
-
-    Returns
-    -------
-    int
-        Number of such tiles.
-    """
+def forget_failures(session: Session) -> None:
+    """Make tiles with sources that could not be scored undone."""
     retried = 0
     for job in _jobs(session):
         if is_scored(job) and len(read_failures(job.paths)):
@@ -116,7 +110,7 @@ def forget_failures(session: Session) -> int:
             discard_cutouts(job.paths)  # before the scores, without which they would be used again
             job.paths.scores.unlink()
             retried += 1
-    return retried
+    session.log.event("retry", f"tiles with failures that are tried again: {retried}")
 
 
 def rank_stage(session: Session) -> pd.DataFrame:
