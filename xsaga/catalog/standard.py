@@ -16,6 +16,7 @@ from xsaga.catalog.schema import (
     CATEGORY,
     FIELDS_BY_NAME,
     I_BAND_FIELDS,
+    ORIGIN_FIELDS,
     column_kind,
 )
 from xsaga.errors import CatalogError
@@ -322,8 +323,7 @@ _COPIED = (
     tuple(
         field.name
         for field in FIELDS_BY_NAME.values()
-        if not field.derived
-        and field.name not in ("source_id", "id_kind", "ra", "dec", "input_file", "input_row")
+        if not field.derived and field.name not in (*ORIGIN_FIELDS, "ra", "dec")
     )
     + I_BAND_FIELDS
 )

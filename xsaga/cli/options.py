@@ -65,8 +65,8 @@ def _option(key: Key) -> Callable[[Command], Command]:
         kind = click.Choice(typing.get_args(element))
     elif element in (int, float):
         kind = element
-    elif origin is not tuple and float in arguments and origin is not dict:
-        kind = float  # float | None
+    elif element == float | None:
+        kind = float
     words = key.info.help + _default_text(key)
     if element is bool:  # declared as --this/--not-this, which click takes for a flag
         return click.option(key.info.option, _parameter(key), default=None, help=words)

@@ -19,6 +19,7 @@ from xsaga.paths import RunPaths
 
 if TYPE_CHECKING:
     from xsaga.run.session import Session
+    from xsaga.run.status import RunStatus
 
 # The libraries of the stages (torch, astropy, pandas) are imported when a command runs: help and
 # errors of usage come at once, and processes that decode bricks do not load them.
@@ -58,8 +59,8 @@ def run(where: str | None, out: str | None, restart: bool, retry_failed: bool, *
         if retry_failed:
             forget_failures(session)
         run_stage(session)
-        _rank(session)
-    return _closing_words(session.paths)
+        status = _rank(session)
+    return _closing_words(session.paths, status)
 
 
 @click.command(cls=SectionedCommand, short_help="Read, cut and split the catalog.")
@@ -73,7 +74,7 @@ def tile(where: str | None, out: str | None, restart: bool, **given: Any) -> Non
 
     with _session(where, out, given, restart=restart) as session:
         click.echo(tile_stage(session).cut_flow.format())
-    _closing_words(session.paths)
+    _closing_words(session.paths, _status(session))
 
 
 @click.command(cls=SectionedCommand)
@@ -85,7 +86,7 @@ def fetch(where: str, **given: Any) -> None:
 
     with _session(where, None, given) as session:
         fetch_stage(session)
-    _closing_words(session.paths)
+    _closing_words(session.paths, _status(session))
 
 
 @click.command(cls=SectionedCommand)
@@ -96,7 +97,7 @@ def score(where: str) -> int:
 
     with _session(where, None, {}) as session:
         score_stage(session)
-    return _closing_words(session.paths)
+    return _closing_words(session.paths, _status(session))
 
 
 @click.command(cls=SectionedCommand)
@@ -105,8 +106,8 @@ def score(where: str) -> int:
 def rank(where: str, **given: Any) -> int:
     """Rank the scored sources of a run and write the target lists."""
     with _session(where, None, given) as session:
-        _rank(session)
-    return _closing_words(session.paths)
+        status = _rank(session)
+    return _closing_words(session.paths, status)
 
 
 @contextmanager
@@ -148,23 +149,28 @@ def _run_folder_of(where: str | None, out: str | None) -> Path:
     return Path(folder)
 
 
-def _rank(session: Session) -> None:
+def _rank(session: Session) -> RunStatus:
     from xsaga.report.run_report import write_run_report
     from xsaga.run.stages import rank_stage
     from xsaga.run.summary import format_targets
 
     targets = rank_stage(session)
     click.echo(format_targets(targets))
+    status = _status(session)
     try:
-        write_run_report(session.paths, targets, session.provenance())
+        write_run_report(session.paths, targets, session.provenance(), status.counts)
     except MissingExtraError as error:
         session.log.event("no report", f"note: no report page; {error}")
+    return status
 
 
-def _closing_words(paths: RunPaths) -> int:
+def _status(session: Session) -> RunStatus:
     from xsaga.run.status import run_status
 
-    status = run_status(paths)
+    return run_status(session.paths)
+
+
+def _closing_words(paths: RunPaths, status: RunStatus) -> int:
     click.echo(status.format())
     if status.stage == "done":
         for path in (*sorted(paths.folder.glob("targets.*")), paths.report):

@@ -120,10 +120,14 @@ MAX_BATCH, MAX_BATCH_BYTES = 256, 1 << 26
 """Cutouts in a batch: so many, or fewer where they are large."""
 
 
+def image_bytes(spec: CutoutSpec) -> int:
+    """Bytes of one cutout's pixels in float32."""
+    return 4 * len(spec.bands) * spec.size**2
+
+
 def batch_size(spec: CutoutSpec) -> int:
     """Cutouts of a geometry that make a batch of bounded size."""
-    image_bytes = 4 * len(spec.bands) * spec.size**2
-    return int(np.clip(MAX_BATCH_BYTES // image_bytes, 1, MAX_BATCH))
+    return int(np.clip(MAX_BATCH_BYTES // image_bytes(spec), 1, MAX_BATCH))
 
 
 def coverage_status(coverage: NDArray[np.float32]) -> NDArray[np.int8]:

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
 from xsaga.imaging.cutout_fits import CutoutEmpty, CutoutUnusable, nonzero_coverage, read_cutout
-from xsaga.imaging.cutouts import CutoutBatch, CutoutSpec, CutoutStatus, coverage_status
+from xsaga.imaging.cutouts import (
+    CutoutBatch,
+    CutoutSpec,
+    CutoutStatus,
+    batch_size,
+    coverage_status,
+    image_bytes,
+)
 from xsaga.imaging.fits_check import IncompleteFitsError, complete_stream
 from xsaga.imaging.http import HttpClient
 from xsaga.imaging.http_faults import HttpFailure, OutageWatch, shown
@@ -29,10 +36,7 @@ MAX_SIZE = 3000
 """Pixels on a side; the service clips larger cutouts without a word."""
 
 MAX_BATCH = 64
-"""Cutouts in a batch."""
-
-MAX_BATCH_BYTES = 2**26
-"""Bytes of the pixels of a batch, unless a single cutout is larger."""
+"""Cutouts in a batch, at most: they arrive slowly."""
 
 OUTAGE = 8
 """So many complete failures in a row mean that the service is not there."""
@@ -104,9 +108,8 @@ class ServiceSource:
         self._url = url
         self._layer = layer
         self._covers = covers
-        image_bytes = 4 * len(spec.bands) * spec.size**2
-        self._max_answer = image_bytes + _HEADER_ROOM
-        self._batch = max(1, min(MAX_BATCH, MAX_BATCH_BYTES // image_bytes))
+        self._max_answer = image_bytes(spec) + _HEADER_ROOM
+        self._batch = min(MAX_BATCH, batch_size(spec))
         connections = http.options.connections
         # while a batch is being scored, as many answers as make the next one are waiting
         self._ahead = max(self._batch, connections)

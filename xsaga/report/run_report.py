@@ -12,7 +12,7 @@ from xsaga.paths import RunPaths
 from xsaga.report.facts import ReportFacts
 from xsaga.report.page import write_report
 from xsaga.run.folder import read_partition, read_run_config
-from xsaga.run.status import failure_table, run_status
+from xsaga.run.status import RunCounts, failure_table
 from xsaga.sky.tiles import tile_pixels
 from xsaga.targets.provenance import Provenance
 
@@ -20,7 +20,9 @@ TOP = 60
 """Targets shown with their picture."""
 
 
-def write_run_report(paths: RunPaths, targets: pd.DataFrame, provenance: Provenance) -> None:
+def write_run_report(
+    paths: RunPaths, targets: pd.DataFrame, provenance: Provenance, counts: RunCounts
+) -> None:
     """Write the page of a run that is ranked.
 
     Parameters
@@ -31,6 +33,8 @@ def write_run_report(paths: RunPaths, targets: pd.DataFrame, provenance: Provena
         The ranked list, best first.
     provenance : Provenance
         What the targets were made from.
+    counts : RunCounts
+        Where every row went.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def write_run_report(paths: RunPaths, targets: pd.DataFrame, provenance: Provena
     facts = ReportFacts(
         title=f"xsaga targets: {paths.folder.resolve().name}",
         provenance=provenance,
-        counts=run_status(paths).counts,
+        counts=counts,
         cutflow=summary.cut_flow.to_frame(),
         targets=targets,
         failures=failure_table(paths),

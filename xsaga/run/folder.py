@@ -38,7 +38,8 @@ class RunRecord:
         Everything that decides what the scores are: configuration keys, hashes of inputs and
         weights, device, precision and the version of xsaga.
     inputs : tuple of InputFile
-        Catalog files that were read.
+        Files that were read: the catalog's, in the order that `input_file` counts, then those of
+        the footprint, column map, lists of imaging and the model's card.
     input_times : dict
         When each input was last changed (ns), to know it again without hashing.
     weights : WeightsRecord
@@ -75,7 +76,7 @@ def make_record(
     config : RunConfig
         Resolved configuration.
     inputs : tuple of InputFile
-        Catalog files with their hashes.
+        Files that are read, with their hashes.
     weights : WeightsRecord
         The model.
     chosen : mapping
@@ -124,10 +125,7 @@ def read_record(paths: RunPaths) -> RunRecord:
         content["weights"] = WeightsRecord(**content["weights"])
         return RunRecord(**content)
     except FileNotFoundError:
-        raise RunError(
-            f"{paths.folder} is no run folder: it has no {paths.record.name}; "
-            "begin one with `xsaga run … --out FOLDER`"
-        ) from None
+        raise _no_run(paths.record) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunError(f"cannot read {paths.record}: {error}; begin anew with --restart") from None
 
@@ -141,11 +139,15 @@ def read_run_config(paths: RunPaths) -> RunConfig:
         The folder is no run folder.
     """
     if not paths.config.is_file():
-        raise RunError(
-            f"{paths.folder} is no run folder: it has no {paths.config.name}; "
-            "begin one with `xsaga run … --out FOLDER`"
-        )
+        raise _no_run(paths.config)
     return read_config(paths.config)
+
+
+def _no_run(missing: Path) -> RunError:
+    return RunError(
+        f"{missing.parent} is no run folder: it has no {missing.name}; "
+        "begin one with `xsaga run … --out FOLDER`"
+    )
 
 
 def write_partition(paths: RunPaths, summary: PartitionSummary) -> None:
@@ -239,7 +241,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 
 
 def hash_inputs(files: list[Path], paths: RunPaths) -> tuple[InputFile, ...]:
-    """Hash the catalog files, trusting hashes of the run's record for files that did not change.
+    """Hash the files that are read, trusting the record for those that did not change.
 
     A file counts as unchanged when its size and time of change are those recorded.
     """
