@@ -31,7 +31,7 @@ from xsaga.model.card import TrainingSet
 from xsaga.model.fit_settings import FitSettings
 from xsaga.model.training import EpochRecord, fit
 from xsaga.model.weights import save_model
-from xsaga.simulation.population import LOW_REDSHIFT
+from xsaga.simulation.galaxies import LOW_REDSHIFT
 from xsaga.simulation.sky import simulate_sky
 from xsaga.sky.footprint import make_footprint
 

@@ -5,13 +5,9 @@ import pandas as pd
 import pytest
 
 from xsaga.simulation.bricks import brick_at, nearest_bricks
-from xsaga.simulation.population import (
-    SkyModel,
-    draw_galaxies,
-    draw_objects,
-    galaxy_density,
-    lowz_fraction,
-)
+from xsaga.simulation.galaxies import galaxies_of_magnitude, galaxy_density, lowz_fraction
+from xsaga.simulation.population import draw_objects
+from xsaga.simulation.sky_model import SkyModel
 
 BRICK = brick_at(363, 600)
 
@@ -32,7 +28,7 @@ AREA = 40 * 0.0625
 )
 def test_the_base_rate_by_magnitude_is_sagas(r: float, fraction: float) -> None:
     count = 100_000
-    galaxies = draw_galaxies(np.full(count, r), 1.0, np.random.default_rng(3))
+    galaxies = galaxies_of_magnitude(np.full(count, r), 1.0, np.random.default_rng(3))
     found = int(np.sum(galaxies["is_lowz"]))
     assert abs(found - count * fraction) < 4 * np.sqrt(count * fraction)
 
@@ -41,7 +37,7 @@ def test_a_boost_multiplies_the_odds() -> None:
     plain, boosted = lowz_fraction([15.0, 20.0]), lowz_fraction([15.0, 20.0], boost=25.0)
     np.testing.assert_allclose(boosted / (1 - boosted), 25 * plain / (1 - plain))
     count = 20_000
-    galaxies = draw_galaxies(np.full(count, 20.0), 25.0, np.random.default_rng(3))
+    galaxies = galaxies_of_magnitude(np.full(count, 20.0), 25.0, np.random.default_rng(3))
     assert np.mean(galaxies["is_lowz"]) == pytest.approx(boosted[1], rel=0.05)
 
 
@@ -67,7 +63,7 @@ def test_counts_and_redshifts_are_those_of_the_sky(objects: pd.DataFrame) -> Non
 
 def test_lowz_galaxies_are_larger_fainter_in_surface_brightness_and_bluer() -> None:
     r = np.full(40_000, 19.5)
-    drawn = pd.DataFrame(draw_galaxies(r, 100.0, np.random.default_rng(1)))
+    drawn = pd.DataFrame(galaxies_of_magnitude(r, 100.0, np.random.default_rng(1)))
     drawn["gr"] = drawn["mag_g"] - drawn["mag_r"]
     near, far = drawn[drawn["is_lowz"]], drawn[~drawn["is_lowz"]]
     assert near["radius"].median() > 1.5 * far["radius"].median()

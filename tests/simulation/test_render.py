@@ -8,16 +8,11 @@ import pytest
 from xsaga.simulation.bricks import brick_at
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import Conditions, Patch
-from xsaga.simulation.population import SkyModel, draw_objects
-from xsaga.simulation.render import (
-    BRIGHT,
-    MEDIUM,
-    SATUR_G,
-    observe,
-    observed_fluxes,
-    render_model,
-)
+from xsaga.simulation.observe import BRIGHT, MEDIUM, SATUR_G, observe
+from xsaga.simulation.population import draw_objects
+from xsaga.simulation.render import observed_fluxes, render_model
 from xsaga.simulation.sky import objects_around
+from xsaga.simulation.sky_model import SkyModel
 from xsaga.simulation.stamps import Galaxy, StampPainter
 
 BRICK = brick_at(363, 600)

@@ -20,8 +20,10 @@ from xsaga.simulation import SimulationSummary, simulate_sky
 from xsaga.simulation.bricks import brick_at
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import Conditions
-from xsaga.simulation.population import SkyModel, draw_objects
-from xsaga.simulation.render import observe, render_model
+from xsaga.simulation.observe import observe
+from xsaga.simulation.population import draw_objects
+from xsaga.simulation.render import render_model
+from xsaga.simulation.sky_model import SkyModel
 from xsaga.simulation.tree import sweep_name, write_coadd
 
 CENTER = (359.99, 0.7)

@@ -21,8 +21,9 @@ from xsaga.simulation.conditions import (
     N_EXPOSURES,
     Conditions,
 )
-from xsaga.simulation.population import BANDS, RELEASE
-from xsaga.simulation.render import Coadd, observed_fluxes
+from xsaga.simulation.observe import Coadd
+from xsaga.simulation.render import observed_fluxes
+from xsaga.simulation.sky_model import BANDS, RELEASE
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from xsaga.simulation.bricks import Brick
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
-from xsaga.simulation.population import BANDS, SkyModel
+from xsaga.simulation.sky_model import BANDS, SkyModel
 
 NOMINAL_DEPTH = (24.7, 23.9, 23.0)
 """5σ point-source depth in g, r, z of two exposures (Dey et al. 2019)."""

@@ -1,85 +1,14 @@
-"""Which galaxies and stars there are: magnitudes, redshifts, sizes, colours and structure.
-
-A few published or fitted numbers describe the sky; everything follows from the absolute magnitude
-and the redshift, so that a galaxy at z = 0.029 looks like one at z = 0.031 and the difficulty of
-telling the two comes out by itself. Galaxies are spread at random: there are no groups or clusters.
-"""
+"""Everything that stands in a brick: galaxies, stars, their places and the dust before them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-from astropy.cosmology import FlatLambdaCDM
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit, gammainc, gammaincinv
 
 from xsaga.simulation.bricks import Brick
-
-Floats = NDArray[np.float64]
-
-BANDS = ("g", "r", "z")
-LOW_REDSHIFT = 0.03
-GALAXY_MAGNITUDES = (14.0, 24.0)
-"""Range in r of the galaxies that are drawn."""
-MAGNITUDE_STEP = 0.01
-
-RELEASE = 7777
-"""RELEASE of simulated sources: no survey's number, so their ids can never pass for real ones."""
-
-COSMOLOGY = FlatLambdaCDM(H0=70.0, Om0=0.3)
-
-# Fraction of sources at z < 0.03 by r magnitude: SAGA redshifts (Mao et al. 2024) at 17 < r < 21.5,
-# beyond that extrapolated, brightwards to what the volume within z = 0.03 holds.
-_LOWZ_MAGNITUDE = (14.0, 15.0, 16.0, 17.25, 18.25, 19.25, 19.75, 20.25, 20.75, 21.25, 22.0, 24.0)
-_LOWZ_FRACTION = (0.3, 0.15, 0.07, 0.033, 0.029, 0.0135, 0.0083, 0.0062, 0.0048, 0.0019, 1e-3, 2e-4)
-
-# Cumulative star counts per deg² by r magnitude at high galactic latitude, rounded from the
-# Besançon model (Robin et al. 2003) at b ≈ 60°.
-_STAR_MAGNITUDE = (10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 22.0, 24.0)
-_STARS_BRIGHTER = (2.0, 15.0, 70.0, 230.0, 600.0, 1300.0, 2600.0, 4700.0)
-
-
-@dataclass(frozen=True)
-class SkyModel:
-    """What makes one simulated sky differ from another.
-
-    Parameters
-    ----------
-    seed : int
-        Not negative. Every brick draws from its own stream of (seed, brickid).
-    lowz_boost : float
-        Factor on the odds that a galaxy is at z < 0.03; on the fraction too while that is small.
-    density : float
-        Factor on the number of galaxies and stars.
-    """
-
-    seed: int
-    lowz_boost: float = 1.0
-    density: float = 1.0
-
-    def generator(self, brick: Brick, stream: int) -> np.random.Generator:
-        """Random numbers for one brick and one purpose, whatever else has been drawn."""
-        return np.random.default_rng([self.seed, brick.brickid, stream])
-
-
-def galaxy_density(r: ArrayLike) -> Floats:
-    """Galaxies per deg² and magnitude at dereddened r.
-
-    A parabola through the counts of SDSS and DESI's bright galaxies at r < 20 (Yasuda et al. 2001;
-    Hahn et al. 2023) and of deeper imaging at r ≈ 23 (Metcalfe et al. 2001), good to 20 %.
-    """
-    offset = np.asarray(r, dtype=np.float64) - 20.0
-    return np.asarray(10.0 ** (3.17 + 0.38 * offset - 0.02 * offset**2))
-
-
-def lowz_fraction(r: ArrayLike, boost: float = 1.0) -> Floats:
-    """Fraction of galaxies at z < 0.03 at dereddened r, its odds multiplied by `boost`."""
-    fraction = np.exp(
-        np.interp(np.asarray(r, dtype=np.float64), _LOWZ_MAGNITUDE, np.log(_LOWZ_FRACTION))
-    )
-    return np.asarray(boost * fraction / (1 + (boost - 1) * fraction))
+from xsaga.simulation.galaxies import draw_galaxies
+from xsaga.simulation.sky_model import RELEASE, SkyModel
+from xsaga.simulation.stars import draw_stars
 
 
 def reddening(brick: Brick, sky: SkyModel) -> float:
@@ -105,22 +34,8 @@ def draw_objects(brick: Brick, sky: SkyModel) -> pd.DataFrame:
         of north, `ebv` the reddening towards the whole brick; fractions are of the light in r.
     """
     rng = sky.generator(brick, 0)
-    area = brick.area_deg2 * sky.density
-    grid = np.arange(*GALAXY_MAGNITUDES, MAGNITUDE_STEP)
-    brighter = np.concatenate([[0.0], np.cumsum(galaxy_density(grid) * MAGNITUDE_STEP)])
-    edges = np.append(grid, GALAXY_MAGNITUDES[1])
-    n_galaxies = rng.poisson(area * brighter[-1])
-    galaxy_r = np.interp(rng.random(n_galaxies) * brighter[-1], brighter, edges)
-    n_stars = rng.poisson(area * _STARS_BRIGHTER[-1])
-    log_counts = np.log(rng.uniform(_STARS_BRIGHTER[0], _STARS_BRIGHTER[-1], n_stars))
-    star_r = np.interp(log_counts, np.log(_STARS_BRIGHTER), _STAR_MAGNITUDE)
-
     objects = pd.concat(
-        [
-            pd.DataFrame(draw_galaxies(galaxy_r, sky.lowz_boost, rng)),
-            pd.DataFrame(_draw_stars(star_r, rng)),
-        ],
-        ignore_index=True,
+        [draw_galaxies(brick, sky, rng), draw_stars(brick, sky, rng)], ignore_index=True
     )
     count = len(objects)
     sines = np.sin(np.radians([brick.dec1, brick.dec2]))
@@ -135,132 +50,3 @@ def draw_objects(brick: Brick, sky: SkyModel) -> pd.DataFrame:
     objects.insert(2, "brickid", brick.brickid)
     objects.insert(3, "objid", objid)
     return objects
-
-
-def draw_galaxies(
-    r: Floats, boost: float, rng: np.random.Generator
-) -> dict[str, NDArray[np.generic]]:
-    """Give galaxies of dereddened magnitude r all their other properties, each of shape (N,)."""
-    z = _redshifts(r, boost, rng)
-    absolute = r - COSMOLOGY.distmod(z).value  # no K correction: the fits below had none
-    quiescent = rng.random(r.size) < 0.12 + 0.6 * expit((-20.6 - absolute) / 0.8)
-    gr, rz = _colours(z, absolute, quiescent, rng)
-    radius = _radii(z, absolute, quiescent, rng)
-    resolved = (r < 22.0) & (radius > 0.5)
-    dwarf = expit((absolute + 17.8) / 0.4)
-
-    # A disc of intrinsic thickness q₀ seen at a random angle (Hubble 1926); dwarfs are thicker.
-    thickness = 0.2 + 0.2 * dwarf
-    cos_inclination = rng.random(r.size)
-    disc_ba = np.sqrt(thickness**2 + (1 - thickness**2) * cos_inclination**2)
-    ba = np.where(quiescent, rng.uniform(0.45, 1.0, r.size), disc_ba)
-
-    # Sérsic indices in steps of 1/4: the renderer tabulates one profile per value.
-    bright_red = quiescent & (absolute < -18.5)
-    disc_index = 1.0 - 0.25 * np.round(2 * dwarf * rng.random(r.size) - 0.5 * dwarf)
-    sersic = np.where(bright_red, rng.integers(4, 9, r.size) / 2, disc_index)
-    bulge = np.clip(0.09 * (-18.5 - absolute) + rng.normal(0, 0.08, r.size), 0, 0.5)
-    young = np.clip(rng.lognormal(np.log(0.13), 0.6, r.size), 0, 0.45)
-    spiral = (absolute < -18.3) & ~quiescent & (ba > 0.25)
-    kpc = radius / COSMOLOGY.arcsec_per_kpc_proper(z).value
-    knots = np.where(spiral, rng.poisson(60, r.size), 5 + rng.poisson(8 * kpc))
-    lopsided = dwarf * rng.uniform(0, 0.6, r.size) + (1 - dwarf) * rng.uniform(0, 0.12, r.size)
-    structured = resolved & ~quiescent
-    return {
-        "kind": np.full(r.size, "galaxy", dtype=object),
-        "z": z,
-        "is_lowz": z < LOW_REDSHIFT,
-        "mag_g": r + gr,
-        "mag_r": r,
-        "mag_z": r - rz,
-        "radius": radius,
-        "ba": ba,
-        "pa": rng.uniform(0.0, 180.0, r.size),
-        "sersic": sersic,
-        "quiescent": quiescent,
-        "bulge": np.where(structured, bulge, 0.0),
-        "young": np.where(structured, young, 0.0),
-        "knots": np.where(structured, knots, 0),
-        "spiral": spiral & structured,
-        "lopsided": np.where(structured, lopsided, 0.0),
-    }
-
-
-def _redshifts(r: Floats, boost: float, rng: np.random.Generator) -> Floats:
-    low = rng.random(r.size) < lowz_fraction(r, boost)
-    u = rng.random(r.size)
-    # z < 0.03: volume times the faint end of a luminosity function of slope −1.3, dN/dz ∝ z^1.4
-    floor = 0.003**2.4
-    near = (floor + u * (LOW_REDSHIFT**2.4 - floor)) ** (1 / 2.4)
-    # Beyond: dN/dz ∝ z² exp(−(z/z₀)^1.5) (Smail et al. 1994), the median fitted to SAGA DR3
-    # table C2 (Mao et al. 2024): 0.11 at r = 17.5, 0.19 at 19.5, 0.25 at 20.5.
-    z0 = 0.19 * 10 ** (0.125 * (r - 19.5)) / 1.412
-    below = gammainc(2.0, (LOW_REDSHIFT / z0) ** 1.5)
-    far = z0 * gammaincinv(2.0, below + (1 - 1e-4) * u * (1 - below)) ** (1 / 1.5)
-    return np.asarray(np.where(low, near, np.maximum(far, LOW_REDSHIFT)))
-
-
-def _colours(
-    z: Floats, absolute: Floats, quiescent: NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Observed dereddened g−r and r−z: a blue cloud and a red sequence, with redshift.
-
-    Blue: fitted to SAGA DR3 tables C2 and C3 (g−r 0.42 ± 0.12 for dwarfs, 0.72 at z = 0.25) and to
-    Legacy Surveys sources (r−z = 0.62 (g−r) − 0.05). Red: the sequence of DECaLS galaxies
-    with g−r rising to 1.6 as the 4000 Å break leaves g, r−z rising as it enters r (z > 0.35).
-    """
-    blue_gr = 0.42 - 0.03 * np.clip(absolute + 17, -6, 0) + 0.8 * np.minimum(z, 0.45)
-    blue_gr -= 0.3 * np.maximum(z - 0.45, 0)
-    blue_gr += rng.normal(0, 0.11, z.size)
-    blue_rz = 0.62 * blue_gr - 0.05 + 0.5 * np.clip(z - 0.45, 0, 0.5)
-    red_gr = 0.72 - 0.015 * (np.clip(absolute, -23, -12) + 20) + 2.3 * np.minimum(z, 0.38)
-    red_gr += rng.normal(0, 0.05, z.size)
-    red_rz = 0.33 + 0.02 * (-20 - np.clip(absolute, -23, -12)) + 1.5 * np.minimum(z, 0.35)
-    red_rz += 2.0 * np.clip(z - 0.35, 0, 0.5)
-    gr = np.where(quiescent, red_gr, blue_gr)
-    rz = np.where(quiescent, red_rz, blue_rz) + rng.normal(0, 0.05, z.size)
-    return gr, rz
-
-
-def _radii(
-    z: Floats, absolute: Floats, quiescent: NDArray[np.bool_], rng: np.random.Generator
-) -> Floats:
-    """Half-light semi-major axis in arcsec.
-
-    log₁₀ R/kpc = 0.42 − 0.122 (M + 18) − 0.005 (M + 18)² with 0.22 dex of scatter, fitted to
-    SHAPE_R of SAGA DR3 tables C2 and C3 for −22 < M < −12 (the constant to the surface brightness
-    of C2 at r ≈ 20); quiescent galaxies are smaller.
-    """
-    offset = np.clip(absolute, -23.0, -11.0) + 18.0
-    log_kpc = 0.42 - 0.122 * offset - 0.005 * offset**2 - 0.12 * quiescent
-    log_kpc += rng.normal(0, 0.22, z.size)
-    arcsec = 10**log_kpc * COSMOLOGY.arcsec_per_kpc_proper(z).value
-    return np.asarray(np.clip(arcsec, 0.08, 40.0))
-
-
-def _draw_stars(r: Floats, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
-    """Give stars of dereddened magnitude r colours along the stellar locus (Covey et al. 2007)."""
-    size = r.size
-    red_dwarf = rng.random(size) < np.interp(r, [14, 18, 21, 24], [0.1, 0.35, 0.5, 0.6])
-    warm = 0.3 + rng.gamma(2.0, 0.17, size)
-    gr = np.where(red_dwarf, rng.normal(1.45, 0.07, size), np.minimum(warm, 1.4))
-    rz = np.where(red_dwarf, rng.uniform(0.7, 2.0, size), 0.5 * gr - 0.03)
-    none = np.zeros(size)
-    return {
-        "kind": np.full(size, "star", dtype=object),
-        "z": none,
-        "is_lowz": np.zeros(size, dtype=bool),
-        "mag_g": r + gr,
-        "mag_r": r,
-        "mag_z": r - rz + rng.normal(0, 0.03, size),
-        "radius": none,
-        "ba": np.ones(size),
-        "pa": none,
-        "sersic": none,
-        "quiescent": np.zeros(size, dtype=bool),
-        "bulge": none,
-        "young": none,
-        "knots": np.zeros(size, dtype=np.int64),
-        "spiral": np.zeros(size, dtype=bool),
-        "lopsided": none,
-    }

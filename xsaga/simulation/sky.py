@@ -23,8 +23,10 @@ from xsaga.simulation.bricks import Brick, bricks_in_box, nearest_bricks
 from xsaga.simulation.catalog import catalog_sources
 from xsaga.simulation.coadd_grid import BRICK_PIXELS, CoaddGrid
 from xsaga.simulation.conditions import Conditions, observing_conditions
-from xsaga.simulation.population import SkyModel, draw_objects, reddening
-from xsaga.simulation.render import observe, render_model
+from xsaga.simulation.observe import observe
+from xsaga.simulation.population import draw_objects, reddening
+from xsaga.simulation.render import render_model
+from xsaga.simulation.sky_model import SkyModel
 from xsaga.simulation.stamps import import_galsim
 from xsaga.simulation.tree import write_bricks_tables, write_coadd, write_sweeps, write_truth
 

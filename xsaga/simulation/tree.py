@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from xsaga.simulation.bricks import Brick
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import N_EXPOSURES, Conditions
-from xsaga.simulation.population import BANDS
-from xsaga.simulation.render import Coadd
+from xsaga.simulation.observe import Coadd
+from xsaga.simulation.sky_model import BANDS
 
 IMAGE_RELEASE = "xsaga-sim"
 """Name of the image release, in the headers of all simulated files."""
