@@ -115,7 +115,7 @@ def standard_columns(
     CatalogError
         When a value is not a number where one is needed; row and value are named.
     """
-    piece = _Piece(raw, columns, origin)
+    piece = Piece(raw, columns, origin)
     ra, dec = piece.floats("ra", np.float64), piece.floats("dec", np.float64)
     valid = valid_positions(ra, dec)
     ids, kinds = _identifiers(piece, ra, dec, valid, notes)
@@ -168,7 +168,7 @@ def rejected_rows(
     return named.append_column("reason", words).cast(REJECTED_SCHEMA)
 
 
-class _Piece:
+class Piece:
     """Columns of a piece of an input under the names of the column map."""
 
     def __init__(self, raw: pa.Table, columns: Mapping[str, str], origin: Origin) -> None:
@@ -283,7 +283,7 @@ def _reasons(ra: NDArray[np.floating], dec: NDArray[np.floating]) -> NDArray[np.
 
 
 def _identifiers(
-    piece: _Piece,
+    piece: Piece,
     ra: NDArray[np.floating],
     dec: NDArray[np.floating],
     valid: NDArray[np.bool_],
@@ -329,7 +329,7 @@ _COPIED = (
 )
 
 
-def _measured(piece: _Piece) -> dict[str, pa.Array | NDArray[np.generic]]:
+def _measured(piece: Piece) -> dict[str, pa.Array | NDArray[np.generic]]:
     """Columns that are taken as they are."""
     values: dict[str, pa.Array | NDArray[np.generic]] = {}
     for name in _COPIED:
@@ -352,7 +352,7 @@ def _measured(piece: _Piece) -> dict[str, pa.Array | NDArray[np.generic]]:
     return values
 
 
-def _photometric(piece: _Piece) -> dict[str, NDArray[np.floating]]:
+def _photometric(piece: Piece) -> dict[str, NDArray[np.floating]]:
     """Fluxes, transmissions and sizes that follow from other columns."""
     values: dict[str, NDArray[np.floating]] = {}
     for band in ("g", "r", "i", "z"):
@@ -380,7 +380,7 @@ def _photometric(piece: _Piece) -> dict[str, NDArray[np.floating]]:
     return values
 
 
-def _fluxes_of_magnitudes(piece: _Piece, band: str) -> dict[str, NDArray[np.floating]]:
+def _fluxes_of_magnitudes(piece: Piece, band: str) -> dict[str, NDArray[np.floating]]:
     """Flux, its inverse variance and, for dereddened magnitudes, a transmission of one."""
     values: dict[str, NDArray[np.floating]] = {}
     if f"observed_mag_{band}" in piece and f"extinction_{band}" in piece:

@@ -1,0 +1,138 @@
+"""The file of labels, ``labels.parquet``, and the table of conflicts beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.table import Column as TableColumn
+from astropy.table import Table, meta
+
+from xsaga.catalog.redshift_catalogs import LABEL_MARK
+from xsaga.catalog.schema import FIELDS_BY_NAME, Field
+from xsaga.errors import CatalogError
+from xsaga.paths import placed
+
+LABEL_FIELDS: tuple[Field, ...] = (
+    Field("label_id", pa.int64(), "", "identifier of the source, else HEALPix order-29 pixel"),
+    FIELDS_BY_NAME["ra"],
+    FIELDS_BY_NAME["dec"],
+    Field("z", pa.float64(), "", "redshift, heliocentric; NaN for artefacts"),
+    Field("z_quality", pa.int32(), "", "quality of the redshift; 4 where all are good"),
+    Field("is_lowz", pa.bool_(), "", "a galaxy nearer than the limit, and no shred"),
+    Field("shred", pa.bool_(), "", "a piece of a large galaxy"),
+    Field("kind", pa.string(), "", "galaxy, star, quasar, artefact; empty: not known"),
+    *(FIELDS_BY_NAME[name] for name in ("mag_g", "mag_r", "mag_z", "sb_r", "radius", "ba")),
+    FIELDS_BY_NAME["sersic"],
+    Field("source", pa.string(), "", "catalog of the redshift"),
+    Field("host", pa.string(), "", "host galaxy in whose field it is; empty: none"),
+    Field("group", pa.int64(), "", "patch of sky that folds keep together"),
+    Field("n_matched", pa.int32(), "", "rows of the inputs that are this object"),
+    Field("conflict", pa.bool_(), "", "redshifts of this object disagree"),
+)
+"""Columns of ``labels.parquet``."""
+
+LABEL_SCHEMA: pa.Schema = pa.schema([(field.name, field.kind) for field in LABEL_FIELDS])
+"""Arrow schema of ``labels.parquet``."""
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """Contents of a file of labels.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns `LABEL_FIELDS`.
+    record : dict
+        How the labels were made: ``z_limit``, ``min_quality`` and the other settings, ``inputs``
+        with SHA-256, ``counts``, ``simulated``.
+    """
+
+    table: pd.DataFrame
+    record: dict[str, Any]
+
+
+def conflicts_path(path: Path) -> Path:
+    """Where the conflicts of a file of labels are listed: ``<name>-conflicts.csv`` beside it."""
+    return path.with_name(f"{path.stem}-conflicts.csv")
+
+
+def write_labels(
+    path: Path, table: pd.DataFrame, conflicts: pd.DataFrame, record: Mapping[str, Any]
+) -> None:
+    """Write labels and their conflicts; equal labels give equal bytes.
+
+    Parameters
+    ----------
+    path : Path
+        File of the labels, Parquet; `conflicts_path` tells where the conflicts go, which is
+        written even if there are none.
+    table : DataFrame
+        Columns `LABEL_FIELDS`, perhaps others that are not written.
+    conflicts : DataFrame
+        As `xsaga.catalog.labels.make_labels` gives them.
+    record : mapping
+        Kept as JSON in the file's metadata under ``xsaga.labels``.
+    """
+    with placed(conflicts_path(path)) as temporary:
+        conflicts.to_csv(temporary, index=False, lineterminator="\n", float_format="%.9g")
+    described = Table(
+        [
+            TableColumn(
+                name=field.name,
+                dtype="U1" if pa.types.is_string(field.kind) else field.kind.to_pandas_dtype(),
+                unit=field.unit or None,
+                description=field.meaning,
+            )
+            for field in LABEL_FIELDS
+        ]
+    )
+    metadata = {
+        LABEL_MARK: json.dumps(record, ensure_ascii=False),
+        b"table_meta_yaml": "\n".join(meta.get_yaml_from_table(described)),
+    }
+    for field in LABEL_FIELDS:
+        if pa.types.is_string(field.kind):  # astropy asks for the width of strings
+            width = table[field.name].map(len).max() if len(table) else 1
+            metadata[f"table::len::{field.name}".encode()] = str(max(int(width), 1))
+    arrow = pa.Table.from_pandas(table, schema=LABEL_SCHEMA, preserve_index=False)
+    with placed(path) as temporary:
+        pq.write_table(arrow.replace_schema_metadata(metadata), temporary, compression="zstd")
+
+
+def read_labels(path: Path) -> LabelFile:
+    """Read a file of labels.
+
+    Parameters
+    ----------
+    path : Path
+        Written by `write_labels`.
+
+    Raises
+    ------
+    CatalogError
+        When it cannot be read or is something else.
+    """
+    try:
+        table = pq.read_table(path)
+        record = json.loads((table.schema.metadata or {})[LABEL_MARK])
+    except FileNotFoundError:
+        raise CatalogError(f"{path}: no such file; make it with `xsaga labels`") from None
+    except (OSError, pa.ArrowException) as error:
+        raise CatalogError(f"{path}: cannot be read as Parquet: {error}") from error
+    except (KeyError, ValueError):
+        raise CatalogError(f"{path}: not a file of labels; make one with `xsaga labels`") from None
+    absent = set(LABEL_SCHEMA.names) - set(table.column_names)
+    if absent:
+        raise CatalogError(
+            f"{path}: columns are missing: {', '.join(sorted(absent))}; make it anew with "
+            "`xsaga labels`"
+        )
+    return LabelFile(table.select(LABEL_SCHEMA.names).to_pandas(), record)
