@@ -68,6 +68,10 @@ class RunError(XsagaError):
     """A run folder that cannot be used: other settings, another process, not a run folder."""
 
 
+class EvaluationError(XsagaError):
+    """A run, labels or a training sky that a model cannot be judged with."""
+
+
 class MissingExtraError(XsagaError):
     """An optional dependency that is not installed.
 

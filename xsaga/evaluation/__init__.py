@@ -1,0 +1,1 @@
+"""How good a finished run is: against labels, beside baselines on the same sources."""

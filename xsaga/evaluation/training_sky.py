@@ -1,0 +1,73 @@
+"""The sky that baselines are trained on: a catalog read as a run reads it, with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from xsaga.catalog.readers import Catalog
+from xsaga.catalog.sources import complete_sources
+from xsaga.errors import EvaluationError
+from xsaga.evaluation.baselines import TrainingSet
+from xsaga.evaluation.intervals import PATCH_ORDER
+from xsaga.evaluation.truth import Labels, join_labels
+from xsaga.sky.tiles import tile_pixels
+
+MARGIN = 0.25
+"""Magnitudes beyond the evaluated range in which sources are trained on too."""
+
+
+@dataclass(frozen=True)
+class TrainingSky:
+    """Catalog and labels of a training sky.
+
+    Parameters
+    ----------
+    catalog : sequence of str
+        Files, patterns or folders.
+    labels : Labels
+        Of their sources.
+    """
+
+    catalog: Sequence[str]
+    labels: Labels
+
+
+def read_training_set(
+    sky: TrainingSky, r_range: tuple[float, float], evaluated: pd.DataFrame
+) -> TrainingSet:
+    """Read the labelled sources of a training sky near a range of magnitudes.
+
+    Raises
+    ------
+    EvaluationError
+        The labels are of other sources or hold too few positives, or the training sky shares
+        patches of sky with the evaluated sources: then nothing would be held out.
+    CatalogError
+        The catalog cannot be read.
+    """
+    low, high = r_range[0] - MARGIN, r_range[1] + MARGIN
+    parts = []
+    for batch in Catalog.of(sky.catalog).batches():
+        sources = complete_sources(batch.sources)
+        parts.append(sources[sources["mag_r"].between(low, high)])
+    sources = pd.concat(parts, ignore_index=True)
+    joined, counts = join_labels(sources, sky.labels)
+    if not joined["labelled"].any():
+        raise EvaluationError(
+            f"{sky.labels.path}: none of {counts.labels:,} labels is of a source of the training "
+            f"catalog at {low:g} < r < {high:g}: give the labels of that sky"
+        )
+    shared = np.intersect1d(
+        tile_pixels(sources["ra"], sources["dec"], PATCH_ORDER),
+        tile_pixels(evaluated["ra"], evaluated["dec"], PATCH_ORDER),
+    )
+    if len(shared):
+        raise EvaluationError(
+            f"the training sky shares {len(shared)} patches of sky with the run: baselines must "
+            "be trained elsewhere; without --baseline-training they are trained in folds"
+        )
+    return TrainingSet.of(joined)
