@@ -22,14 +22,13 @@ from numpy.typing import NDArray
 
 from xsaga.simulation.bricks import Brick
 from xsaga.simulation.coadd_grid import CoaddGrid
-from xsaga.simulation.conditions import N_EXPOSURES, Conditions
+from xsaga.simulation.conditions import Conditions
+from xsaga.simulation.galactic import region_of
 from xsaga.simulation.observe import Coadd
 from xsaga.simulation.sky_model import BANDS
 
 IMAGE_RELEASE = "xsaga-sim"
 """Name of the image release, in the headers of all simulated files."""
-
-REGION = "south"
 
 TILE_SHAPE = (100, 100)
 """Compression tiles, as those of the public coadds."""
@@ -44,7 +43,7 @@ INVVAR_STEP = 5e-5
 
 def coadd_folder(root: Path, brick: Brick) -> Path:
     """Folder of one brick's coadds below the root of the tree."""
-    return root / REGION / "coadd" / brick.name[:3] / brick.name
+    return root / region_of(brick.ra, brick.dec) / "coadd" / brick.name[:3] / brick.name
 
 
 def write_coadd(
@@ -77,6 +76,7 @@ def write_coadd(
             round(conditions.depth[i], 4),
             "[mag] 5-sigma depth of a point source",
         )
+        header["NEXP"] = (conditions.exposures[i], "exposures in the coadd")
         header["MAGZERO"] = (22.5, "Magnitude zeropoint")
         for kind, pixels, step, unit in (
             ("image", coadd.image[i], sigma / NOISE_STEPS, "nanomaggy"),
@@ -104,9 +104,20 @@ def write_coadd(
 def write_bricks_tables(
     root: Path, bricks: list[Brick], conditions: list[Conditions], ebv: list[float]
 ) -> None:
-    """Write ``survey-bricks.fits.gz`` and the region's table of coverage.
+    """Write ``survey-bricks.fits.gz`` and a table of coverage for each region.
 
-    Unlike the survey's, both list simulated bricks only.
+    Unlike the survey's, all list simulated bricks only.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the tree.
+    bricks : list of Brick
+        All simulated bricks.
+    conditions : list of Conditions
+        Of each brick.
+    ebv : list of float
+        Reddening of each brick in mag.
     """
     geometry = {
         "BRICKNAME": np.array([brick.name for brick in bricks], dtype="S8"),
@@ -124,13 +135,15 @@ def write_bricks_tables(
     _write_gzipped(root / "survey-bricks.fits.gz", Table(geometry))
     coverage: dict[str, NDArray[np.generic]] = {k.lower(): v for k, v in geometry.items()}
     coverage["area"] = np.array([brick.area_deg2 for brick in bricks])
-    exposures = np.full(len(bricks), N_EXPOSURES, dtype=np.int16)
-    coverage |= {f"nexp_{band}": exposures for band in BANDS}
     for i, band in enumerate(BANDS):
+        coverage[f"nexp_{band}"] = np.array([c.exposures[i] for c in conditions], np.int16)
         coverage[f"psfsize_{band}"] = np.array([c.fwhm[i] for c in conditions], np.float32)
         coverage[f"psfdepth_{band}"] = np.array([c.depth[i] for c in conditions], np.float32)
     coverage["ebv"] = np.array(ebv, np.float32)
-    _write_gzipped(root / REGION / f"survey-bricks-sim-{REGION}.fits.gz", Table(coverage))
+    regions = np.array([region_of(brick.ra, brick.dec) for brick in bricks])
+    for region in sorted(set(regions.tolist())):
+        path = root / region / f"survey-bricks-sim-{region}.fits.gz"
+        _write_gzipped(path, Table(coverage)[regions == region])
 
 
 def sweep_name(ra: float, dec: float) -> str:
