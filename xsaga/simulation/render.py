@@ -1,4 +1,4 @@
-"""From objects and conditions to a coadd: images, inverse variances and maskbits."""
+"""From objects and conditions to the model image: where each stamp goes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE, CoaddGrid
-from xsaga.simulation.conditions import (
-    EXTINCTION,
-    MOFFAT_BETA,
-    Conditions,
-)
+from xsaga.simulation.components import band_shares, galaxies_of
+from xsaga.simulation.conditions import EXTINCTION, Conditions
+from xsaga.simulation.points import draw_points
+from xsaga.simulation.psf import core_edge, wing_edge
 from xsaga.simulation.sky_model import BANDS
-from xsaga.simulation.stamps import (
-    STAMP_SIDES,
-    Galaxy,
-    StampPainter,
-    import_galsim,
-    moffat_edge,
-    sersic_edge,
-    star_edge,
-)
+from xsaga.simulation.stamps import STAMP_SIDES, StampPainter, sersic_edge
+
+Floats = NDArray[np.float64]
+
+_BATCH_PIXELS = 2**19
+"""Pixels of the stamps that are drawn together: what fits the processor's cache best."""
+
+PLAIN_FLUX = 1.0
+"""Nanomaggies in r (r = 22.5) below which a galaxy is drawn as one smooth part of one colour."""
 
 
-def observed_fluxes(objects: pd.DataFrame) -> NDArray[np.float64]:
+def observed_fluxes(objects: pd.DataFrame) -> Floats:
     """Fluxes in nanomaggies behind the Galaxy's dust, shape (N, 3), of rows of the truth table."""
     magnitudes = objects[[f"mag_{band}" for band in BANDS]].to_numpy()
     dimming = objects["ebv"].to_numpy()[:, np.newaxis] * np.array(EXTINCTION)
@@ -56,101 +55,84 @@ def render_model(
         When GalSim is not installed.
     """
     image = np.zeros((len(BANDS), grid.pixels, grid.pixels), dtype=np.float32)
-    painter = StampPainter(conditions)
     fluxes = observed_fluxes(objects)
-    contrast = (fluxes / conditions.sky_sigma).max(axis=1) * PIXEL_SCALE**2
     x, y = grid.pixel_positions(objects["ra"].to_numpy(), objects["dec"].to_numpy())
-    stars = (objects["kind"] == "star").to_numpy()
-    _draw_stars(
-        image, painter, x[stars], y[stars], fluxes[stars], star_edge(contrast[stars], conditions)
-    )
-    _draw_galaxies(
-        image, painter, objects[~stars], x[~stars], y[~stars], fluxes[~stars],
-        _galaxy_sides(objects[~stars], contrast[~stars], conditions),
-    )  # fmt: skip
+    points = (objects["kind"] != "galaxy").to_numpy()
+    draw_points(image, conditions, x[points], y[points], fluxes[points])
+    draw_galaxies(image, conditions, objects[~points], x[~points], y[~points], fluxes[~points])
     return image
 
 
-def _draw_stars(
+def draw_galaxies(
     image: NDArray[np.float32],
-    painter: StampPainter,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    fluxes: NDArray[np.float64],
-    edge: NDArray[np.float64],
+    conditions: Conditions,
+    galaxies: pd.DataFrame,
+    x: Floats,
+    y: Floats,
+    fluxes: Floats,
 ) -> None:
-    """Add point sources; their profile is known in real space, so no transform is needed."""
-    galsim = import_galsim()
+    """Add galaxies to an image.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (3, pixels, pixels)
+        Nanomaggies per pixel, row 0 south; changed in place.
+    conditions : Conditions
+        PSF and depth.
+    galaxies : DataFrame
+        Rows of the truth table.
+    x, y : ndarray, shape (N,)
+        0-based pixel positions.
+    fluxes : ndarray, shape (N, 3)
+        Nanomaggies in g, r, z, as observed.
+    """
     pixels = image.shape[1]
-    half = np.clip(np.ceil(edge / PIXEL_SCALE), 12, 1200).astype(int)
+    sides = stamp_sides(galaxies, fluxes, conditions)
     column, row = np.rint(x).astype(int), np.rint(y).astype(int)
-    planes = [galsim.Image(plane, xmin=0, ymin=0, scale=PIXEL_SCALE) for plane in image]
-    reaching = (column + half >= 0) & (column - half < pixels)
-    reaching &= (row + half >= 0) & (row - half < pixels)
-    # one call of the renderer per object and band: this is where the pixels are made
-    for i in np.flatnonzero(reaching):
-        bounds = galsim.BoundsI(
-            max(column[i] - half[i], 0),
-            min(column[i] + half[i], pixels - 1),
-            max(row[i] - half[i], 0),
-            min(row[i] + half[i], pixels - 1),
-        )
-        centre = galsim.PositionD(x[i], y[i])
-        for band, plane in enumerate(planes):
-            star = painter.psf(band) * fluxes[i, band]
-            star.drawImage(plane[bounds], center=centre, method="no_pixel", add_to_image=True)
+    left, bottom = column - sides // 2, row - sides // 2
+    reaching = (left + sides > 0) & (left < pixels) & (bottom + sides > 0) & (bottom < pixels)
+    painter = StampPainter(conditions)
+    plain = fluxes[:, 1] < PLAIN_FLUX
+    shapes = np.column_stack(
+        [galaxies["radius"], galaxies["ba"], np.radians(90.0 + galaxies["pa"]), galaxies["sersic"]]
+    )
+    offsets = np.column_stack([x - column, y - row])
+    for side in np.unique(sides[plain & reaching]).tolist():
+        alike = np.flatnonzero(plain & reaching & (sides == side))
+        for part in np.split(alike, range(0, alike.size, max(_BATCH_PIXELS // side**2, 1))[1:]):
+            stamps = painter.paint_plain(shapes[part], fluxes[part], offsets[part], side)
+            for i, stamp in zip(part, stamps, strict=True):
+                _add(image, stamp, int(left[i]), int(bottom[i]))
+
+    chosen = np.flatnonzero(~plain & reaching)
+    rows = galaxies.iloc[chosen]
+    parts = galaxies_of(rows, band_shares(rows), *offsets[chosen].T)
+    # one stamp per object: this is where the pixels are made
+    for i, galaxy in zip(chosen, parts, strict=True):
+        stamp = painter.paint(galaxy, fluxes[i], int(sides[i]))
+        _add(image, stamp, int(left[i]), int(bottom[i]))
 
 
-def _galaxy_sides(
-    galaxies: pd.DataFrame, contrast: NDArray[np.float64], conditions: Conditions
+def stamp_sides(
+    galaxies: pd.DataFrame, fluxes: Floats, conditions: Conditions
 ) -> NDArray[np.int64]:
-    """Side of the stamp of each galaxy in pixels."""
+    """Side of the stamp of each galaxy in pixels, shape (N,); see `draw_galaxies`."""
+    each = fluxes / conditions.sky_sigma * PIXEL_SCALE**2
+    contrast = each.max(axis=1)
     radius, ba = galaxies["radius"].to_numpy(), galaxies["ba"].to_numpy()
     edge = sersic_edge(contrast, radius, ba, galaxies["sersic"].to_numpy())
     edge *= 1 + 0.4 * galaxies["lopsided"].to_numpy()
-    core = moffat_edge(contrast, max(conditions.fwhm), MOFFAT_BETA)
-    wanted = 2 * np.maximum(core, edge + max(conditions.fwhm)) / PIXEL_SCALE
+    torn = galaxies["merger"].to_numpy() > 0
+    edge = np.where(torn, np.maximum(1.3 * edge, 4 * radius), edge)
+    blur = np.maximum(core_edge(each, conditions), wing_edge(each))
+    wanted = 2 * np.maximum(blur, edge + max(conditions.fwhm)) / PIXEL_SCALE
     step = np.searchsorted(STAMP_SIDES, wanted)
     return np.asarray(STAMP_SIDES[np.minimum(step, len(STAMP_SIDES) - 1)])
 
 
-def _draw_galaxies(
-    image: NDArray[np.float32],
-    painter: StampPainter,
-    galaxies: pd.DataFrame,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    fluxes: NDArray[np.float64],
-    sides: NDArray[np.int64],
-) -> None:
-    pixels = image.shape[1]
-    column, row = np.rint(x).astype(int), np.rint(y).astype(int)
-    left, bottom = column - sides // 2, row - sides // 2
-    reaching = (left + sides > 0) & (left < pixels) & (bottom + sides > 0) & (bottom < pixels)
-    shapes = galaxies.loc[:, ["radius", "ba", "pa", "sersic", "bulge", "young", "knots", "spiral",
-                              "lopsided", "structure_seed"]]  # fmt: skip
-    # one stamp per object: this is where the pixels are made
-    for i, shape in zip(
-        np.flatnonzero(reaching), shapes[reaching].itertuples(index=False), strict=True
-    ):
-        galaxy = Galaxy(
-            radius=shape.radius,
-            ba=shape.ba,
-            angle=np.radians(90.0 + shape.pa),
-            sersic=shape.sersic,
-            bulge=shape.bulge,
-            young=shape.young,
-            knots=shape.knots,
-            spiral=shape.spiral,
-            lopsided=shape.lopsided,
-            structure_seed=shape.structure_seed,
-            dx=x[i] - column[i],
-            dy=y[i] - row[i],
-        )
-        side = int(sides[i])
-        stamp = painter.paint(galaxy, fluxes[i], side)
-        x0, y0 = max(left[i], 0), max(bottom[i], 0)
-        x1, y1 = min(left[i] + side, pixels), min(bottom[i] + side, pixels)
-        image[:, y0:y1, x0:x1] += stamp[
-            :, y0 - bottom[i] : y1 - bottom[i], x0 - left[i] : x1 - left[i]
-        ]
+def _add(image: NDArray[np.float32], stamp: NDArray[np.float32], left: int, bottom: int) -> None:
+    """Add the part of a stamp that lies on the image."""
+    pixels, side = image.shape[1], stamp.shape[1]
+    x0, y0 = max(left, 0), max(bottom, 0)
+    x1, y1 = min(left + side, pixels), min(bottom + side, pixels)
+    image[:, y0:y1, x0:x1] += stamp[:, y0 - bottom : y1 - bottom, x0 - left : x1 - left]

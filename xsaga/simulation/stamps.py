@@ -1,76 +1,64 @@
-"""How one object looks: a galaxy's components, in Fourier space, through the PSF of each band.
+"""How one galaxy looks: its parts, in Fourier space, through the PSF of each band.
 
-GalSim gives the Fourier transform of each component once; the product with a band's PSF and one
-inverse transform make the stamp of that band. That is what ``galsim.drawImage`` does, except that
-three bands share the components and the padding follows from the noise: a stamp ends where the
-profile sinks below a small part of it.
+The transform of every smooth part is tabulated, knots and tidal features are Gaussians in closed
+form, and what breaks a disc's symmetry is drawn pixel by pixel as a departure from the smooth
+disc, which holds no light of its own. The product of their sum with a band's PSF and one inverse
+transform make the stamp of that band: light is conserved exactly, and the padding follows from
+the noise, as a stamp ends where the profile sinks below a small part of it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 from scipy.special import gamma
 
-from xsaga.errors import MissingExtraError
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
-from xsaga.simulation.conditions import MOFFAT_BETA, Conditions
+from xsaga.simulation.components import (
+    BAND_RADII,
+    BAR,
+    BULGE,
+    DISC,
+    KNOTS,
+    NUCLEUS,
+    Galaxy,
+    bar_ellipse,
+    ellipses,
+    sersic_transforms,
+    spots_transform,
+    wavenumbers,
+)
+from xsaga.simulation.conditions import Conditions
+from xsaga.simulation.disc_structure import (
+    DUST_BANDS,
+    LANE_BA,
+    Pattern,
+    disc_factor,
+    dust_lane,
+    knot_spots,
+    plane_of,
+    sersic_light,
+    spiral_pattern,
+)
+from xsaga.simulation.mergers import companion_of
+from xsaga.simulation.psf import import_galsim, psf_profile
 
 Floats = NDArray[np.float64]
-Complexes = NDArray[np.complex128]
+Floats32 = NDArray[np.float32]
+Complexes = NDArray[np.complex64]
 
-STAMP_SIDES = np.array([24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024])
+STAMP_SIDES = np.array(
+    [24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1024, 1536, 2048]
+)
 """Sides of stamps in pixels: few, for tables, and quick to transform."""
 
-STAMP_LEVEL = 0.1
+STAMP_LEVEL = 0.05
 """Surface brightness at a stamp's edge over the sky noise of a pixel."""
 
-# The faint wide wings of a real PSF, visible around bright stars only.
-_WING_LIGHT, _WING_FWHM, _WING_BETA = 0.012, 7.0, 2.0
-
-# Light of components by band relative to r: bulges are redder than their galaxy, knots bluer.
-_BULGE_TILT = np.array([0.75, 1.0, 1.12])
-_YOUNG_TILT = np.array([1.35, 1.0, 0.65])
-
-
-@dataclass(frozen=True)
-class Galaxy:
-    """What a stamp needs to know of a galaxy; see the truth table for the meaning.
-
-    Angles in radians from +x towards +y of the pixel grid, radii in arcsec, (dx, dy) the offset in
-    pixels from the stamp's central pixel.
-    """
-
-    radius: float
-    ba: float
-    angle: float
-    sersic: float
-    bulge: float
-    young: float
-    knots: int
-    spiral: bool
-    lopsided: float
-    structure_seed: int
-    dx: float
-    dy: float
-
-
-def import_galsim() -> Any:
-    """Return the galsim module.
-
-    Raises
-    ------
-    MissingExtraError
-        When it is not installed.
-    """
-    try:
-        import galsim
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("galsim", "sim") from error
-    return galsim
+_BAR_INDEX = 0.5
+_STRUCTURED_RADIUS = 0.6
+"""Half-light radius in arcsec below which nothing of a disc's structure survives the seeing."""
 
 
 def sersic_edge(contrast: Floats, radius: Floats, ba: Floats, index: Floats) -> Floats:
@@ -95,19 +83,6 @@ def sersic_edge(contrast: Floats, radius: Floats, ba: Floats, index: Floats) -> 
     return np.asarray(radius * np.maximum(steps, 0.0) ** index)
 
 
-def moffat_edge(contrast: Floats, fwhm: float, beta: float) -> Floats:
-    """Radius in arcsec at which a Moffat profile has sunk to `STAMP_LEVEL`, as `sersic_edge`."""
-    alpha = fwhm / (2 * np.sqrt(2 ** (1 / beta) - 1))
-    peak = contrast * (beta - 1) / (np.pi * alpha**2)
-    return np.asarray(alpha * np.sqrt(np.maximum((peak / STAMP_LEVEL) ** (1 / beta) - 1, 0.0)))
-
-
-def star_edge(contrast: Floats, conditions: Conditions) -> Floats:
-    """Radius in arcsec to which a point source must be drawn, as `sersic_edge`."""
-    core = moffat_edge(contrast, max(conditions.fwhm), MOFFAT_BETA)
-    return np.maximum(core, moffat_edge(_WING_LIGHT * contrast, _WING_FWHM, _WING_BETA))
-
-
 class StampPainter:
     """Makes stamps under given conditions.
 
@@ -118,16 +93,11 @@ class StampPainter:
     """
 
     def __init__(self, conditions: Conditions) -> None:
-        self._galsim = import_galsim()
-        self._psfs = [self._psf(fwhm) for fwhm in conditions.fwhm]
-        self._psf_transforms: dict[int, Complexes] = {}
+        self._psfs = [psf_profile(conditions, band) for band in range(len(conditions.fwhm))]
+        self._psf_transforms: dict[int, Floats32] = {}
 
-    def psf(self, band: int) -> Any:
-        """PSF of a band as a GalSim profile of unit flux, the pixel included."""
-        return self._psfs[band]
-
-    def paint(self, galaxy: Galaxy, fluxes: Floats, side: int) -> Floats:
-        """Draw a galaxy.
+    def paint(self, galaxy: Galaxy, fluxes: Floats, side: int) -> Floats32:
+        """Draw a galaxy with all its parts.
 
         Parameters
         ----------
@@ -140,86 +110,152 @@ class StampPainter:
 
         Returns
         -------
-        ndarray, shape (3, side, side)
+        ndarray of float32, shape (3, side, side)
             Nanomaggies per pixel; the galaxy's centre is (dx, dy) from pixel side // 2.
         """
-        transform = self._galaxy_transform(galaxy, side) * self._psf_transform(side)
-        shift_x = np.exp(-2j * np.pi * galaxy.dx * np.fft.rfftfreq(side))
-        shift_y = np.exp(-2j * np.pi * galaxy.dy * np.fft.fftfreq(side))
-        transform *= fluxes[:, np.newaxis, np.newaxis] * np.outer(shift_y, shift_x)
-        return np.fft.fftshift(np.fft.irfft2(transform, s=(side, side)), axes=(1, 2))
+        transform = galaxy_transform(galaxy, side)
+        transform *= self._psf_transform(side)
+        transform *= np.asarray(fluxes, dtype=np.float32)[:, np.newaxis, np.newaxis]
+        transform *= _shifts(np.array([galaxy.dx]), np.array([galaxy.dy]), side)
+        return _images(transform, side)
 
-    def _psf(self, fwhm: float) -> Any:
-        core = self._galsim.Moffat(beta=MOFFAT_BETA, fwhm=fwhm, flux=1 - _WING_LIGHT)
-        return core + self._galsim.Moffat(beta=_WING_BETA, fwhm=_WING_FWHM, flux=_WING_LIGHT)
+    def paint_plain(
+        self,
+        shapes: Floats,
+        fluxes: Floats,
+        offsets: Floats,
+        side: int,
+    ) -> Floats32:
+        """Draw galaxies of one smooth part and one colour.
 
-    def _psf_transform(self, side: int) -> Complexes:
+        Parameters
+        ----------
+        shapes : ndarray, shape (N, 4)
+            Radius in arcsec, axis ratio, angle in radians, Sérsic index.
+        fluxes : ndarray, shape (N, 3)
+            Nanomaggies.
+        offsets : ndarray, shape (N, 2)
+            (dx, dy) in pixels.
+        side : int
+            Pixels on a side, even.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, 3, side, side)
+            As `paint`.
+        """
+        radius, ba, angle, index = shapes.T
+        smooth = sersic_transforms(index, ellipses(radius, ba, angle), side) * _shifts(
+            offsets[:, 0], offsets[:, 1], side
+        )
+        light = np.asarray(fluxes, dtype=np.float32)[:, :, np.newaxis, np.newaxis]
+        return _images(smooth[:, np.newaxis] * (light * self._psf_transform(side)), side)
+
+    def _psf_transform(self, side: int) -> Floats32:
+        """Transform the PSFs, shape (3, side, side // 2 + 1)."""
         if side not in self._psf_transforms:
-            planes = [self._transform(psf, side) for psf in self._psfs]
-            self._psf_transforms[side] = np.stack(planes)
+            galsim = import_galsim()
+            half = side // 2
+            bounds = galsim.BoundsI(0, half, -half, half - 1)
+            planes = []
+            for psf in self._psfs:
+                image = galsim.ImageCD(bounds, scale=2 * np.pi / (side * PIXEL_SCALE))
+                psf.drawKImage(image, recenter=False)
+                planes.append(np.fft.ifftshift(image.array, axes=0))
+            # real, as the PSF is the same seen from either side
+            self._psf_transforms[side] = np.real(np.stack(planes)).astype(np.float32)
         return self._psf_transforms[side]
 
-    def _transform(self, profile: Any, side: int) -> Complexes:
-        """Fourier transform of a profile in the order of `numpy.fft.rfft2`."""
-        half = side // 2
-        bounds = self._galsim.BoundsI(0, half, -half, half - 1)
-        image = self._galsim.ImageCD(bounds, scale=2 * np.pi / (side * PIXEL_SCALE))
-        profile.drawKImage(image, recenter=False)
-        return np.fft.ifftshift(image.array, axes=0)
 
-    def _galaxy_transform(self, galaxy: Galaxy, side: int) -> Complexes:
-        """Sum the transforms of all components with their share of each band's light."""
-        galsim = self._galsim
-        rng = np.random.default_rng(galaxy.structure_seed)
-        bulge = galaxy.bulge * _BULGE_TILT
-        young = np.minimum(galaxy.young * _YOUNG_TILT, 0.9 - bulge)
-        disc = 1 - bulge - young
+def galaxy_transform(galaxy: Galaxy, side: int) -> Complexes:
+    """Fourier transform of a galaxy before the PSF, of unit flux in each band.
 
-        smooth = galsim.Sersic(n=galaxy.sersic, half_light_radius=galaxy.radius)
-        if galaxy.lopsided > 0:
-            # a second, smaller and displaced part of the disc
-            towards = rng.uniform(0, 2 * np.pi)
-            reach = galaxy.lopsided * galaxy.radius
-            part = smooth.dilate(0.7).shift(reach * np.cos(towards), reach * np.sin(towards))
-            smooth = 0.65 * smooth + 0.35 * part
-        smooth = self._oriented(smooth, galaxy.ba, galaxy.angle)
-        total = disc[:, np.newaxis, np.newaxis] * self._transform(smooth, side)
-        if galaxy.bulge > 0:
-            round_part = galsim.Sersic(n=2.0, half_light_radius=0.22 * galaxy.radius)
-            oriented = self._oriented(round_part, 0.5 + 0.5 * galaxy.ba, galaxy.angle)
-            total += bulge[:, np.newaxis, np.newaxis] * self._transform(oriented, side)
-        if galaxy.young > 0:
-            total += young[:, np.newaxis, np.newaxis] * _knots_transform(galaxy, side, rng)
-        return total
-
-    def _oriented(self, profile: Any, ba: float, angle: float) -> Any:
-        """Flatten a round profile along its minor axis only and turn it; its flux stays."""
-        galsim = self._galsim
-        flattened = profile.transform(1.0, 0.0, 0.0, ba) / ba
-        return flattened.rotate(angle * galsim.radians)
+    Returns
+    -------
+    ndarray of complex64, shape (3, side, side // 2 + 1)
+        In the order of `numpy.fft.rfft2`, about pixel (0, 0).
+    """
+    shares = galaxy.shares.astype(np.float32)[:, :, np.newaxis, np.newaxis]
+    pattern = spiral_pattern(galaxy)
+    total = shares[DISC] * _disc_transforms(galaxy, side)
+    if galaxy.merger > 0:
+        total = _with_companion(galaxy, side, total, shares[DISC])
+    if galaxy.shares[BULGE].any():
+        radius = galaxy.bulge_radius * np.array(BAND_RADII)
+        moments = ellipses(radius, galaxy.bulge_ba, galaxy.angle)
+        total += shares[BULGE] * sersic_transforms(np.full(3, galaxy.bulge_sersic), moments, side)
+    if galaxy.shares[BAR].any():
+        moments = bar_ellipse(galaxy, pattern.start)[np.newaxis]
+        total += shares[BAR] * sersic_transforms(np.array([_BAR_INDEX]), moments, side)
+    if galaxy.shares[NUCLEUS].any():
+        total += shares[NUCLEUS]
+    whole: Complexes = total.astype(np.complex64)
+    if galaxy.shares[KNOTS].any():
+        whole += shares[KNOTS] * spots_transform(*knot_spots(galaxy, pattern), side)
+    if _has_structure(galaxy):
+        whole += scipy.fft.rfft2(_departures(galaxy, side, pattern))
+    return whole
 
 
-def _knots_transform(galaxy: Galaxy, side: int, rng: np.random.Generator) -> Complexes:
-    """Transform of the star-forming knots: spots strewn over the disc or along two arms."""
-    count = max(galaxy.knots, 1)
-    scale = galaxy.radius / 1.678  # exponential scale length over half-light radius
-    distance = scale * rng.gamma(3.0, 0.45, count)
-    phase = rng.uniform(0, 2 * np.pi, count)
-    if galaxy.spiral:
-        distance = scale * (0.6 + rng.gamma(3.0, 0.5, count))
-        winding = (
-            rng.choice([-1.0, 1.0]) * np.log(distance / scale) / np.tan(rng.uniform(0.25, 0.5))
-        )
-        phase = winding + np.pi * rng.integers(0, 2, count) + rng.normal(0, 0.22, count)
-    light = rng.lognormal(0.0, 0.3 if galaxy.spiral else 0.6, count)
-    size = galaxy.radius * rng.uniform(0.04, 0.11, count)
-    along, across = distance * np.cos(phase), distance * np.sin(phase) * galaxy.ba
-    cosine, sine = np.cos(galaxy.angle), np.sin(galaxy.angle)
-    x, y = along * cosine - across * sine, along * sine + across * cosine
+def _disc_transforms(galaxy: Galaxy, side: int) -> Floats32:
+    radius = galaxy.radius * np.array(BAND_RADII)
+    return sersic_transforms(
+        np.full(3, galaxy.sersic), ellipses(radius, galaxy.ba, galaxy.angle), side
+    )
 
-    # a Gaussian is a product in x and y, so the sum over knots is one matrix product
-    kx = 2 * np.pi * np.fft.rfftfreq(side, PIXEL_SCALE)
-    ky = 2 * np.pi * np.fft.fftfreq(side, PIXEL_SCALE)
-    in_x = np.exp(-1j * np.outer(x, kx) - 0.5 * np.outer(size, kx) ** 2)
-    in_y = np.exp(-1j * np.outer(ky, y) - 0.5 * np.outer(ky, size) ** 2)
-    return np.asarray((in_y * (light / light.sum())) @ in_x)
+
+def _with_companion(galaxy: Galaxy, side: int, disc: Floats32, disc_shares: Floats32) -> Complexes:
+    """Give part of the disc's light to a second nucleus and to tails or shells."""
+    companion = companion_of(galaxy)
+    moments = ellipses(np.array([companion.radius]), companion.ba, companion.angle)
+    kx, ky = wavenumbers(side)
+    place = np.exp(-1j * (companion.x * kx + companion.y * ky[:, np.newaxis]))
+    second = sersic_transforms(np.array([1.5]), moments, side) * place.astype(np.complex64)
+    torn = spots_transform(*companion.spots, side)
+    given = np.float32(companion.share) * second + np.float32(companion.torn) * torn
+    return np.asarray(disc * np.float32(1 - companion.share - companion.torn) + disc_shares * given)
+
+
+def _has_structure(galaxy: Galaxy) -> bool:
+    return not galaxy.quiescent and galaxy.radius > _STRUCTURED_RADIUS
+
+
+def _departures(galaxy: Galaxy, side: int, pattern: Pattern) -> Floats32:
+    """Light that structure adds to or takes from the smooth parts; sums to zero in each band."""
+    plane = plane_of(galaxy, side)
+    light = sersic_light(plane.rho, galaxy.sersic)
+    factor = disc_factor(galaxy, plane, pattern)
+    kept = 1.0
+    if galaxy.merger > 0:
+        companion = companion_of(galaxy)
+        kept -= companion.share + companion.torn
+    departures = _balanced(light, factor) * _planes(kept * galaxy.shares[DISC])
+    if galaxy.shares[BULGE].any() and galaxy.dust > 0 and galaxy.ba < LANE_BA:
+        across = max(galaxy.bulge_ba, galaxy.ba)
+        distance = np.hypot(plane.u, plane.v / np.float32(across)) + np.float32(0.5 * PIXEL_SCALE)
+        bulge = sersic_light(distance / np.float32(galaxy.bulge_radius), galaxy.bulge_sersic)
+        dimmed = np.exp(-_planes(np.array(DUST_BANDS)) * dust_lane(galaxy, plane))
+        departures += _balanced(bulge, dimmed) * _planes(galaxy.shares[BULGE])
+    return departures
+
+
+def _balanced(light: Floats32, factor: Floats32) -> Floats32:
+    """Light times (a factor over its mean under that light, less one)."""
+    mean = np.einsum("yx,byx->b", light, factor)
+    return np.asarray(light * (factor / _planes(mean) - 1))
+
+
+def _planes(values: Floats) -> Floats32:
+    """Values per band in the shape of planes, (3, 1, 1)."""
+    return np.asarray(values, dtype=np.float32)[:, np.newaxis, np.newaxis]
+
+
+def _shifts(dx: Floats, dy: Floats, side: int) -> Complexes:
+    """Transform shifts from pixel (0, 0) to offsets from the middle, (N, side, side // 2 + 1)."""
+    in_x = np.exp(-2j * np.pi * np.outer(dx + side // 2, np.fft.rfftfreq(side)))
+    in_y = np.exp(-2j * np.pi * np.outer(dy + side // 2, np.fft.fftfreq(side)))
+    return in_y.astype(np.complex64)[:, :, np.newaxis] * in_x.astype(np.complex64)[:, np.newaxis]
+
+
+def _images(transforms: Complexes, side: int) -> Floats32:
+    return np.asarray(scipy.fft.irfft2(transforms, s=(side, side), overwrite_x=True))
