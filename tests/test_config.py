@@ -62,6 +62,11 @@ def test_numbers_may_stand_for_a_region(tmp_path: Path) -> None:
     assert flat.footprint.circle == nested.footprint.circle == ("0.0,0.7,0.5",)
 
 
+def test_a_number_may_stand_for_text(tmp_path: Path) -> None:
+    assert read_config(written(tmp_path, "[rank]\nbase_rate = 0.01\n")).rank.base_rate == "0.01"
+    assert read_config(written(tmp_path, "[rank]\nbase_rate = 'card'\n")) == RunConfig()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

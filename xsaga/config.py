@@ -300,6 +300,22 @@ class RankConfig:
     priorities: tuple[int, ...] = _key(
         (80, 70, 60), KeyInfo("Priority of each tier, one more than thresholds.", "--priority", "N")
     )
+    base_rate: str = _key(
+        "card",
+        KeyInfo(
+            "Rate of z < 0.03 among the candidates, which p_lowz is for: card (as the model's card "
+            "says), estimate (from the scores themselves) or a number.",
+            "--base-rate",
+            "RATE",
+        ),
+    )
+    unfamiliar_last: bool = _key(
+        True,
+        KeyInfo(
+            "Rank sources flagged UNFAMILIAR after all others, in the last tier.",
+            "--unfamiliar-last/--unfamiliar-by-p",
+        ),
+    )
     formats: tuple[FileFormat, ...] = _key(
         ("parquet", "fits"),
         KeyInfo("Target list formats: parquet, fits, csv, ecsv, votable.", "--format", "FORMAT"),

@@ -66,6 +66,8 @@ def _checked(value: Any, kind: Any, where: str) -> Any:
         return value
     if kind is str and isinstance(value, list | tuple):  # circle = [[0.0, 0.7, 0.5]]
         return ",".join(str(item) for item in value)
+    if kind is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)  # base_rate = 0.01
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

@@ -10,6 +10,7 @@ import pytest
 from tests.toy_model import toy_card
 from xsaga.errors import ModelError
 from xsaga.model.card import read_card, write_card
+from xsaga.model.novelty import Novelty
 
 
 def _altered(tmp_path: Path, keys: str, value: Any) -> Path:
@@ -36,12 +37,18 @@ def test_a_card_comes_back_equal(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["card.json"]
 
 
+def test_a_card_with_a_feature_space_comes_back_equal(tmp_path: Path) -> None:
+    card = dataclasses.replace(toy_card(), novelty=Novelty({"complete": 0.004}, {"blank": 1.0}, 9))
+    write_card(tmp_path / "card.json", card)
+    assert read_card(tmp_path / "card.json") == card
+
+
 @pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(toy_card())])
 def test_every_key_is_needed_and_typed(tmp_path: Path, key: str) -> None:
     path = _altered(tmp_path, key, ...)
     with pytest.raises(ModelError, match=rf"card\.json: key {key} is missing"):
         read_card(path)
-    path = _altered(tmp_path, key, None)
+    path = _altered(tmp_path, key, 3 if key == "novelty" else None)  # that may be null
     with pytest.raises(ModelError, match=rf"card\.json: {key} must be of type"):
         read_card(path)
 
@@ -51,7 +58,7 @@ def test_every_key_is_needed_and_typed(tmp_path: Path, key: str) -> None:
     [
         ("colour", "blue", "unknown key colour"),
         ("two\nlines", 1, "unknown key two lines"),
-        ("stretch.kind", "log", "unknown key stretch.kind"),
+        ("stretch.look", "log", "unknown key stretch.look"),
         ("calibration.slope", ..., "key calibration.slope is missing"),
         ("architecture.stage_channels", [8, "12"], r"architecture.stage_channels\[1\] must be"),
         ("architecture.stage_blocks", [1, 1, 1], "stage_blocks"),
@@ -73,6 +80,9 @@ def test_every_key_is_needed_and_typed(tmp_path: Path, key: str) -> None:
         ("weights_file", "../../etc/passwd", "weights_file"),
         ("members", 0, "members"),
         ("calibration.target_rate", 0, "target_rate"),
+        ("calibration.bend", -1, "bend"),
+        ("novelty", {"images": 3}, r"key novelty\.\w+ is missing"),
+        ("novelty", {"images": 3, "catches": {"blank": 2}, "false_alarms": {}}, "blank is 2"),
     ],
 )
 def test_a_wrong_card_is_refused_by_key_and_file(

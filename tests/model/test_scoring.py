@@ -70,15 +70,20 @@ def test_scores_are_what_the_members_say_calibrated(model: Model) -> None:
     stretched = model.card.stretch.apply(torch.from_numpy(images))
     with torch.no_grad():
         logits = np.stack([network(stretched).numpy() for network in model.networks], axis=1)
-    probability = model.card.calibration.probability(logits)
-    np.testing.assert_allclose(scores.p_lowz, probability.mean(axis=1), atol=1e-5)
-    np.testing.assert_allclose(scores.p_lowz_std, probability.std(axis=1), atol=1e-5)
+    calibration = model.card.calibration
+    np.testing.assert_allclose(
+        scores.p_lowz, calibration.probability(logits.mean(axis=1)), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        scores.p_lowz_std, calibration.probability(logits).std(axis=1), atol=1e-5
+    )
     np.testing.assert_allclose(scores.logit, logits.mean(axis=1), rtol=1e-4, atol=1e-5)
     assert scores.p_lowz_std.max() > 1e-3
     assert len(scores) == 10
     assert scores.p_lowz.dtype == scores.p_lowz_std.dtype == np.float32
     assert scores.flags.dtype == np.int32
     assert not scores.flags.any()
+    assert np.isnan(scores.distance).all()  # the toy model has no feature space
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, ">f4", np.float64])
@@ -204,6 +209,7 @@ def test_the_bits_of_flags_never_change() -> None:
         "RESAMPLED": 4,
         "CLIPPED": 8,
         "NOT_FINITE": 16,
+        "UNFAMILIAR": 32,
     }
 
 

@@ -37,6 +37,19 @@ def test_tiers_begin_at_their_thresholds_in_the_precision_of_the_scores() -> Non
     assert ranked.dtypes[["rank", "tier", "priority"]].tolist() == [np.int64, np.int16, np.int32]
 
 
+def test_flagged_sources_come_last_in_the_last_tier_if_asked_for() -> None:
+    frame = scores([1, 2, 3, 4], [0.9, 0.8, 0.05, 0.6]).assign(
+        score_flags=np.array([32, 1, 0, 33], dtype=np.int32)
+    )
+    ranked = rank_targets(frame, RankSettings(last_flags=32))
+    assert ranked["source_id"].tolist() == [2, 3, 1, 4]
+    assert ranked["tier"].tolist() == [1, 3, 3, 3]
+    assert ranked["priority"].tolist() == [80, 60, 60, 60]
+    assert rank_targets(frame, RankSettings())["source_id"].tolist() == [1, 2, 4, 3]
+    with pytest.raises(TargetsError, match="no column score_flags"):
+        rank_targets(frame.drop(columns="score_flags"), RankSettings(last_flags=32))
+
+
 def test_without_thresholds_there_is_one_tier() -> None:
     ranked = rank_targets(scores([1, 2], [1.0, 0.0]), RankSettings((), (5,)))
     assert ranked["tier"].tolist() == [1, 1]

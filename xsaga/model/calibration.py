@@ -1,15 +1,22 @@
-"""From the network's logit to a probability at the rate of the sky that is searched.
+"""From the networks' logits to a probability at the rate of the sky that is searched.
 
-Two steps. Platt scaling maps a logit to the log odds that held-out data show (Platt 1999,
-"Probabilistic outputs for support vector machines"). Training sets hold far more near galaxies
-than the sky does, so the odds are then multiplied by the ratio of the prior odds (Elkan 2001,
-Theorem 2; Saerens, Latinne & Decaestecker 2002, eq. 4), which on the log odds is a shift.
+A calibration maps the mean logit of an ensemble to the log odds that held-out data show (Platt
+1999, "Probabilistic outputs for support vector machines"), with one bend where the data ask for
+it. Training sets hold far more near galaxies than the sky does, so the odds are then multiplied by
+the ratio of the prior odds (Elkan 2001, Theorem 2; Saerens, Latinne & Decaestecker 2002, eq. 4),
+which on the log odds is a shift.
+
+The logits are averaged before they are calibrated, not the probabilities after it: a mean of
+calibrated probabilities is underconfident (Ranjan & Gneiting 2010, Theorem 1). In cross-validation
+each image is held out by one member only, though, and what one member says is noisier than the
+mean of all. Where some images are held out by two members or more, the noise is measured there
+and the calibration steepened accordingly (see `fit_calibration`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,36 +25,54 @@ from scipy.special import expit, logit
 
 from xsaga.errors import ModelError
 
+_BEND_GAIN = 6.63
+"""Twice the gain in log likelihood that a bend must bring: 1 % of χ² with one degree of freedom."""
+
+_LARGEST_BEND = 7.0
+"""Of |ln(1 + bend)|: beyond it one side of the curve is flat, or a step."""
+
+_FEWEST_REPEATS = 20
+"""Images of a class held out by several members, below which their noise is not measured."""
+
 
 @dataclass(frozen=True)
 class Calibration:
     """How a logit becomes a probability.
 
+    With x = ``slope · logit + intercept``, the log odds in the training mix are
+    x + ``bend`` · ln(1 + exp x): slope 1 in x where z < 0.03 is unlikely, 1 + `bend` where it is
+    likely.
+
     Parameters
     ----------
     slope, intercept : float
-        Log odds in the training mix are ``slope · logit + intercept``.
+        Of x.
     train_rate : float
-        Fraction of z < 0.03 in the data the slope and intercept were fitted on, in (0, 1).
+        Fraction of z < 0.03 in the data the calibration was fitted on, in (0, 1).
     target_rate : float
         Fraction of z < 0.03 expected among the sources to be scored, in (0, 1).
+    bend : float
+        Above −1, so that the probability rises with the logit.
 
     Raises
     ------
     ModelError
-        If a value is not finite or a rate is not inside (0, 1).
+        If a value is not finite, a rate is not inside (0, 1) or the bend is not above −1.
     """
 
     slope: float = 1.0
     intercept: float = 0.0
     train_rate: float = 0.5
     target_rate: float = 0.5
+    bend: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.slope) and math.isfinite(self.intercept)):
             raise ModelError(
                 f"calibration: slope {self.slope} and intercept {self.intercept} must be finite"
             )
+        if not -1 < self.bend < math.inf:
+            raise ModelError(f"calibration: bend {self.bend} must be finite and above -1")
         if not (0 < self.train_rate < 1 and 0 < self.target_rate < 1):
             raise ModelError(
                 f"calibration: train_rate {self.train_rate} and target_rate {self.target_rate} "
@@ -60,15 +85,20 @@ class Calibration:
         Parameters
         ----------
         logits : array_like, any shape
-            The network's output; NaN stays NaN.
+            Mean logit of the ensemble; NaN stays NaN.
 
         Returns
         -------
         ndarray of float64, shape of `logits`
         """
         shift = log_odds_shift(self.train_rate, self.target_rate)
-        values = np.asarray(logits, dtype=np.float64)
-        return np.asarray(expit(self.slope * values + self.intercept + shift), dtype=np.float64)
+        x = self.slope * np.asarray(logits, dtype=np.float64) + self.intercept
+        rise = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))  # logaddexp warns of NaN
+        return np.asarray(expit(x + self.bend * rise + shift), dtype=np.float64)
+
+    def at_training_mix(self) -> Calibration:
+        """Give the same calibration for the mix that it was fitted on."""
+        return replace(self, target_rate=self.train_rate)
 
 
 def log_odds_shift(train_rate: float, target_rate: float) -> float:
@@ -86,57 +116,154 @@ def log_odds_shift(train_rate: float, target_rate: float) -> float:
     return float(logit(target_rate) - logit(train_rate))
 
 
-def fit_calibration(logits: ArrayLike, labels: ArrayLike, target_rate: float) -> Calibration:
-    """Fit slope and intercept on held-out data by maximum likelihood.
+def fit_calibration(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    target_rate: float,
+    *,
+    weight: ArrayLike | None = None,
+) -> Calibration:
+    """Fit a calibration on held-out data by maximum likelihood.
 
     Parameters
     ----------
-    logits : array_like, shape (N,)
-        Outputs of networks for images these were not trained on.
+    logits : array_like, shape (N,) or (N, members)
+        Outputs of networks for images these were not trained on. With one column for each member,
+        NaN stands where a member was trained on the image, and each image needs one number.
     labels : array_like of bool, shape (N,)
         True where z < 0.03.
     target_rate : float
         Fraction of z < 0.03 expected among the sources to be scored.
+    weight : array_like, shape (N,), optional
+        How many sources of the sky each image stands for, up to a common factor: the rate of its
+        stratum in the sky over that in the data. Where training data are more than enriched in
+        z < 0.03 (hard negatives added, magnitudes drawn evenly) the change of the base rate alone
+        does not undo it; with weights the calibration is that of the sky, and `train_rate` its
+        weighted rate.
 
     Returns
     -------
     Calibration
+        For the mean logit of the members.
 
     Raises
     ------
     ModelError
-        If the data hold one class only, differ in length or hold a logit that is not finite.
+        If the data hold one class only, differ in length, or hold a logit that is not finite or a
+        weight that is not positive.
 
     Notes
     -----
     The labels are smoothed as Platt (1999, section 2.2) does, (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2),
-    which keeps the slope finite where the classes separate perfectly.
+    which keeps the slope finite where the classes separate perfectly. With weights, N₊ and N₋ are
+    the effective numbers (Σw)²/Σw² (Kish 1965).
+
+    Where all members have a number for all images, the mean logit is fitted. Where images have
+    fewer, the fit is to single logits, and the result is steepened for the mean. Take a class
+    whose single logits have the variance v, of which τ² is noise of the member: the mean of K has
+    v − τ²(1 − 1/K), and for two Gaussian classes the slope of the log odds goes as the inverse of
+    the variance. τ² comes from images that two members or more left out; without such images
+    nothing is steepened, and the probabilities of an ensemble are a little underconfident.
     """
+    table, positive, mass = _checked(logits, labels, weight)
+    known = np.isfinite(table)
+    if known.all():
+        table = table.mean(axis=1, keepdims=True)
+        known = np.isfinite(table)
+    row, _ = np.nonzero(known)
+    shared = (mass / known.sum(axis=1))[row]
+    slope, intercept, bend = _fit_curve(table[known], positive[row], shared)
+    steeper, centre = _steepening(table, positive, mass)
+    return Calibration(
+        slope=slope * steeper,
+        intercept=intercept + slope * centre * (1 - steeper),
+        train_rate=float(mass[positive].sum() / mass.sum()),
+        target_rate=target_rate,
+        bend=bend,
+    )
+
+
+def _checked(
+    logits: ArrayLike, labels: ArrayLike, weight: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Give logits (N, members), labels and weights, or refuse them."""
     values = np.asarray(logits, dtype=np.float64)
     positive = np.asarray(labels, dtype=bool)
-    if values.ndim != 1 or values.shape != positive.shape:
+    mass = np.ones(positive.shape) if weight is None else np.asarray(weight, dtype=np.float64)
+    table = values[:, None] if values.ndim == 1 else values
+    if table.ndim != 2 or positive.shape != table.shape[:1] or mass.shape != positive.shape:
         raise ModelError(
-            f"calibration: logits {values.shape} and labels {positive.shape} must be two lists of "
-            "one length"
+            f"calibration: logits {values.shape}, labels {positive.shape} and weights {mass.shape} "
+            "must be of one length"
         )
-    if not np.isfinite(values).all():
-        raise ModelError(
-            f"calibration: logit {int(np.argmin(np.isfinite(values)))} is not finite: train again"
-        )
+    bad = np.isinf(table).any(axis=1) | ~np.isfinite(table).any(axis=1)
+    if bad.any():
+        raise ModelError(f"calibration: logit {int(np.argmax(bad))} is not finite: train again")
+    if not (np.isfinite(mass) & (mass > 0)).all():
+        worst = int(np.argmin(np.isfinite(mass) & (mass > 0)))
+        raise ModelError(f"calibration: weight {worst} is {mass[worst]}: give positive numbers")
     hits, misses = int(positive.sum()), int((~positive).sum())
     if hits == 0 or misses == 0:
         raise ModelError(
             f"calibration: {hits} sources at z < 0.03 and {misses} beyond held out: both are needed"
         )
+    return table, positive, mass
+
+
+def _fit_curve(
+    values: NDArray[np.float64], positive: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Slope, intercept and bend; the bend is 0 unless it is worth it."""
+    hits, misses = _effective(weight[positive]), _effective(weight[~positive])
     goal = np.where(positive, (hits + 1) / (hits + 2), 1 / (misses + 2))
+    share = weight / weight.sum()
+    scale = max(float(values.std()), np.finfo(np.float64).tiny)
+    scaled = values / scale
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        odds = parameters[0] * values + parameters[1]
-        excess = expit(odds) - goal
-        gradient = np.array([(excess * values).mean(), excess.mean()])
-        return float(np.mean(np.logaddexp(0, odds) - goal * odds)), gradient
+        # Of slope, intercept and, if there is a third, ln(1 + bend), which keeps the curve rising.
+        x = parameters[0] * scaled + parameters[1]
+        rise = np.logaddexp(0, x)
+        more = math.exp(parameters[2]) if len(parameters) > 2 else 1.0
+        odds = x + (more - 1) * rise
+        excess = share * (expit(odds) - goal)
+        by_x = excess * (1 + (more - 1) * expit(x))
+        gradient = [np.sum(by_x * scaled), np.sum(by_x), np.sum(excess * more * rise)]
+        value = float(np.sum(share * (np.logaddexp(0, odds) - goal * odds)))
+        return value, np.array(gradient[: len(parameters)])
 
-    rate = hits / len(values)
-    fitted = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
-    slope, intercept = (float(value) for value in fitted.x)
-    return Calibration(slope, intercept, train_rate=rate, target_rate=target_rate)
+    straight = minimize(loss, np.array([scale, 0.0]), jac=True, method="BFGS")
+    bent = minimize(loss, np.array([*straight.x, 0.0]), jac=True, method="BFGS")
+    best = np.append(straight.x, 0.0)
+    # Where a network has learnt nothing the bend runs off to a flat or a falling curve.
+    is_sound = bent.x[0] > 0 and abs(bent.x[2]) < _LARGEST_BEND
+    if is_sound and 2 * _effective(weight) * (straight.fun - bent.fun) > _BEND_GAIN:
+        best = bent.x
+    return float(best[0] / scale), float(best[1]), math.expm1(best[2])
+
+
+def _effective(weight: NDArray[np.float64]) -> float:
+    """Effective number of weighted images."""
+    return float(weight.sum() ** 2 / np.sum(weight**2))
+
+
+def _steepening(
+    table: NDArray[np.float64], positive: NDArray[np.bool_], weight: NDArray[np.float64]
+) -> tuple[float, float]:
+    """How much steeper the calibration of the mean of all members is, and about which logit."""
+    known = np.isfinite(table)
+    count = known.sum(axis=1)
+    members = table.shape[1]
+    centres, factors = [], []
+    for chosen in (positive, ~positive):
+        of_class = np.where(known & chosen[:, None], weight[:, None] / count[:, None], 0.0)
+        values = np.where(known, table, 0.0)
+        centre = np.average(values, weights=of_class)
+        centres.append(centre)
+        repeated = chosen & (count > 1)
+        if repeated.sum() >= _FEWEST_REPEATS:
+            noise = np.nanvar(table[repeated], axis=1, ddof=1)
+            variance = np.average((values - centre) ** 2, weights=of_class)
+            share = np.average(noise, weights=weight[repeated]) / variance
+            factors.append(1 / (1 - min(share, 1.0) * (1 - 1 / members)))
+    return float(np.mean(factors)) if factors else 1.0, float(np.mean(centres))

@@ -9,11 +9,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from xsaga.errors import ModelError
 from xsaga.model.calibration import Calibration
 from xsaga.model.network import Architecture
+from xsaga.model.novelty import Novelty
 from xsaga.model.preprocess import Stretch
 from xsaga.paths import placed
 
@@ -59,6 +61,8 @@ class ModelCard:
         File beside the card that holds all members.
     sha256 : str
         Of that file, hexadecimal.
+    novelty : Novelty or None
+        How well cutouts unlike the training's are told; None where the model cannot tell them.
     bands : tuple of str
         Bands in the order of the image planes.
     pixel_scale : float
@@ -107,6 +111,7 @@ class ModelCard:
     created: str
     weights_file: str = field(default=WEIGHTS_FILE)
     sha256: str = field(default="0" * 64)
+    novelty: Novelty | None = None
 
     def __post_init__(self) -> None:
         bands = len(self.bands)
@@ -190,6 +195,8 @@ def _parse(wanted: Any, value: object, key: str) -> object:
     if origin is dict and isinstance(value, dict):
         item = get_args(wanted)[1]
         return {name: _parse(item, entry, f"{key}.{name}") for name, entry in value.items()}
+    if origin is UnionType:  # X | None
+        return None if value is None else _parse(get_args(wanted)[0], value, key)
     if wanted is float and type(value) in (int, float):
         if not math.isfinite(number := _float(value)):
             raise ModelError(f"{key} is not a finite number: correct it")

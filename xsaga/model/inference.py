@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xsaga.errors import ModelError
 from xsaga.model.device import DTYPES, Precision, exact_float32
 from xsaga.model.network import CutoutNetwork, inference_copy
+from xsaga.model.novelty import FeatureSpace, image_statistics
 from xsaga.model.preprocess import Stretch, resample
 
 DEFAULT_BATCH = {"cpu": 64, "cuda": 512}
@@ -73,6 +74,8 @@ class BatchedNetworks:
         Of the convolutions.
     batch_size : int, optional
         Images in a batch; `DEFAULT_BATCH` of the device if not given.
+    feature_space : FeatureSpace, optional
+        Of the first member, to tell how unfamiliar images are.
 
     Raises
     ------
@@ -88,6 +91,7 @@ class BatchedNetworks:
         device: torch.device,
         precision: Precision,
         batch_size: int | None = None,
+        feature_space: FeatureSpace | None = None,
     ) -> None:
         self.device = device
         self.batch_size = DEFAULT_BATCH[device.type] if batch_size is None else batch_size
@@ -96,6 +100,8 @@ class BatchedNetworks:
         self._stretch = stretch
         self._dtype = DTYPES[precision]
         self._networks = [inference_copy(network, device, self._dtype) for network in networks]
+        self._space = None if feature_space is None else feature_space.to(device)
+        self._softening = torch.tensor(stretch.softening, device=device)[:, None, None]
 
     def logits(
         self,
@@ -105,6 +111,24 @@ class BatchedNetworks:
         to_grid: tuple[float, float, int] | None = None,
     ) -> NDArray[np.float32]:
         """Run the members on images, in the order given.
+
+        Parameters and errors are those of `logits_and_distances`.
+
+        Returns
+        -------
+        ndarray of float32, shape (M or N, members)
+            NaN for images that hold a value that is not finite.
+        """
+        return self.logits_and_distances(images, rows=rows, to_grid=to_grid)[0]
+
+    def logits_and_distances(
+        self,
+        images: ImageArray,
+        *,
+        rows: NDArray[np.int64] | None = None,
+        to_grid: tuple[float, float, int] | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run the members on images, in the order given, and tell how unfamiliar these are.
 
         Parameters
         ----------
@@ -117,8 +141,10 @@ class BatchedNetworks:
 
         Returns
         -------
-        ndarray of float32, shape (M or N, members)
+        logits : ndarray of float32, shape (M or N, members)
             NaN for images that hold a value that is not finite.
+        distances : ndarray of float32, shape (M or N,)
+            Of `FeatureSpace.distance`; NaN for these images, and for all without a feature space.
         """
         count = images.shape[0] if rows is None else len(rows)
         size = images.shape[-1] if to_grid is None else to_grid[2]
@@ -134,13 +160,27 @@ class BatchedNetworks:
                 pixels = batch if to_grid is None else resample(batch, *to_grid)
                 finite = torch.isfinite(pixels.sum((1, 2, 3), dtype=torch.float32))
                 self._stretch.apply(pixels, self._dtype, out=stretched)
-                logits = torch.stack([network(stretched) for network in self._networks], dim=1)
+                first = self._networks[0].features(stretched)
+                logits = torch.stack(
+                    [
+                        self._networks[0].logits(first),
+                        *(network(stretched) for network in self._networks[1:]),
+                    ],
+                    dim=1,
+                )
+                distance = self._distance(first, pixels)
                 usable = torch.isfinite(logits).all(dim=1) & finite
-                parts.append(torch.where(usable[:, None], logits, torch.nan))
+                both = torch.cat([logits, distance[:, None]], dim=1)
+                parts.append(torch.where(usable[:, None], both, torch.nan))
             if not parts:
-                return np.empty((0, len(self._networks)), dtype=np.float32)
+                parts.append(torch.empty((0, len(self._networks) + 1)))
             result: NDArray[np.float32] = torch.cat(parts)[:count].cpu().numpy()
-        return result
+        return result[:, :-1], result[:, -1]
+
+    def _distance(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        if self._space is None:
+            return torch.full((len(features),), torch.nan, device=self.device)
+        return self._space.distance(features, image_statistics(pixels, self._softening))
 
     def _batches(
         self, images: ImageArray, rows: NDArray[np.int64] | None, count: int

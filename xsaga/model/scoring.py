@@ -32,6 +32,8 @@ class ScoreFlag(IntFlag):
     """A pixel was too bright for the half-precision store and was clipped."""
     NOT_FINITE = 16
     """The image holds NaN or infinity; it has no score (NaN)."""
+    UNFAMILIAR = 32
+    """The cutout is unlike all that the model was trained on: do not trust the score."""
 
 
 class CutoutGeometry(Protocol):
@@ -57,18 +59,23 @@ class Scores:
     Parameters
     ----------
     p_lowz : ndarray of float32, shape (N,)
-        Calibrated probability of z < 0.03: the mean over the ensemble.
+        Calibrated probability of z < 0.03, of the mean of the members' logits.
     p_lowz_std : ndarray of float32, shape (N,)
-        Standard deviation of the members' calibrated probabilities; 0 for a single member.
+        Spread of the ensemble: standard deviation of the probabilities that the calibration gives
+        for each member's logit by itself; 0 for a single member.
     logit : ndarray of float32, shape (N,)
         Mean of the members' logits, not calibrated: for ranking and for a later calibration.
+    distance : ndarray of float32, shape (N,)
+        From all that the model was trained on, `xsaga.model.novelty.FeatureSpace.distance`: above
+        1 the cutout is unfamiliar. NaN where the model cannot tell.
     flags : ndarray of int32, shape (N,)
-        `ScoreFlag` bits that follow from the images alone: RESAMPLED and NOT_FINITE.
+        `ScoreFlag` bits that follow from the images alone: RESAMPLED, NOT_FINITE, UNFAMILIAR.
     """
 
     p_lowz: NDArray[np.float32]
     p_lowz_std: NDArray[np.float32]
     logit: NDArray[np.float32]
+    distance: NDArray[np.float32]
     flags: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -120,6 +127,7 @@ class Scorer:
             device=self.device,
             precision=self.precision,
             batch_size=batch_size,
+            feature_space=model.feature_space,
         )
 
     def check(self, geometry: CutoutGeometry, release: str, *, resample: bool = False) -> bool:
@@ -216,16 +224,19 @@ class Scorer:
                 f"model {card.name} needs images of {card.size} pixels, these have "
                 f"{images.shape[-1]}: fetch them so, or ask for resampling"
             )
-        logits = self._networks.logits(images, rows=rows, to_grid=to_grid)
-        probability = card.calibration.probability(logits)
+        logits, distance = self._networks.logits_and_distances(images, rows=rows, to_grid=to_grid)
+        mean = logits.mean(axis=1, dtype=np.float64)
+        each = card.calibration.probability(logits)
         missing = np.isnan(logits).any(axis=1)
         flags = np.where(missing, ScoreFlag.NOT_FINITE, 0).astype(np.int32)
+        flags |= np.where(distance > 1, ScoreFlag.UNFAMILIAR, 0).astype(np.int32)
         if to_grid is not None:
             flags |= np.int32(ScoreFlag.RESAMPLED)
         return Scores(
-            p_lowz=probability.mean(axis=1).astype(np.float32),
-            p_lowz_std=probability.std(axis=1).astype(np.float32),
-            logit=logits.astype(np.float64).mean(axis=1).astype(np.float32),
+            p_lowz=card.calibration.probability(mean).astype(np.float32),
+            p_lowz_std=each.std(axis=1).astype(np.float32),
+            logit=mean.astype(np.float32),
+            distance=distance,
             flags=flags,
         )
 

@@ -39,6 +39,8 @@ class ReportFacts:
         Targets shown with all their numbers.
     viewer_layer : str
         Layer that links to the Legacy Survey viewer open.
+    base_rate : str
+        Rate of z < 0.03 that the probabilities are for, in words; empty if not known.
     """
 
     title: str
@@ -52,6 +54,7 @@ class ReportFacts:
     warnings: tuple[str, ...] = ()
     top: int = 60
     viewer_layer: str = "ls-dr9"
+    base_rate: str = ""
 
 
 REQUIRED = (

@@ -11,7 +11,7 @@ from xsaga.imaging.store import read_cutouts
 from xsaga.paths import RunPaths
 from xsaga.report.facts import ReportFacts
 from xsaga.report.page import write_report
-from xsaga.run.folder import read_partition, read_run_config
+from xsaga.run.folder import ranked_base_rate, read_partition, read_run_config
 from xsaga.run.status import RunCounts, failure_table
 from xsaga.sky.tiles import tile_pixels
 from xsaga.targets.provenance import Provenance
@@ -56,6 +56,7 @@ def write_run_report(
         warnings=(*summary.warnings, *_warnings(config)),
         top=TOP,
         viewer_layer=config.imaging.layer,
+        base_rate=ranked_base_rate(paths),
     )
     write_report(facts, paths.report)
 

@@ -176,22 +176,43 @@ def read_partition(paths: RunPaths) -> PartitionSummary:
         ) from None
 
 
-def mark_ranked(paths: RunPaths, config: RunConfig) -> None:
-    """Note that the target lists are those of the scores and of the ranking in `config`."""
+def mark_ranked(paths: RunPaths, config: RunConfig, base_rate: str) -> None:
+    """Note that the target lists are those of the scores and of the ranking in `config`.
+
+    Parameters
+    ----------
+    paths : RunPaths
+        The run folder.
+    config : RunConfig
+        Resolved configuration.
+    base_rate : str
+        What the probabilities are for, in words.
+    """
     with placed(paths.ranked) as temporary:
-        _write_json(temporary, _ranking(paths, config))
+        _write_json(temporary, {"settings": _ranking(paths, config), "base_rate": base_rate})
 
 
 def is_ranked(paths: RunPaths, config: RunConfig) -> bool:
     """Tell whether the target lists are those of the scores and of the ranking in `config`."""
     if not paths.ranked.is_file():
         return False
-    same = json.loads(paths.ranked.read_text(encoding="utf-8")) == _ranking(paths, config)
+    ranked = json.loads(paths.ranked.read_text(encoding="utf-8"))
+    same = ranked.get("settings") == _ranking(paths, config)
     return same and all(paths.targets(name).is_file() for name in config.rank.formats)
 
 
+def ranked_base_rate(paths: RunPaths) -> str:
+    """Tell the base rate of the target lists, in words; empty where there are none."""
+    if not paths.ranked.is_file():
+        return ""
+    return str(json.loads(paths.ranked.read_text(encoding="utf-8")).get("base_rate", ""))
+
+
 def _ranking(paths: RunPaths, config: RunConfig) -> dict[str, Any]:
-    settings = {name: list(value) for name, value in asdict(config.rank).items()}
+    settings = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(config.rank).items()
+    }
     return {"fingerprint": read_record(paths).fingerprint, **settings}
 
 

@@ -18,9 +18,10 @@ from xsaga.config_file import write_config
 from xsaga.errors import ConfigError, XsagaError
 from xsaga.imaging.cutouts import CutoutSource
 from xsaga.model.card import CARD_FILE
-from xsaga.model.scoring import Scorer
+from xsaga.model.scoring import ScoreFlag, Scorer
 from xsaga.model.weights import load_model, model_folder
 from xsaga.paths import RunPaths
+from xsaga.run.base_rates import check_base_rate
 from xsaga.run.folder import (
     RunRecord,
     begin_or_resume,
@@ -118,7 +119,8 @@ def rank_settings(config: RunConfig) -> RankSettings:
     ConfigError
         Thresholds or priorities do not fit together.
     """
-    return RankSettings(config.rank.tier_thresholds, config.rank.priorities)
+    last = int(ScoreFlag.UNFAMILIAR) if config.rank.unfamiliar_last else 0
+    return RankSettings(config.rank.tier_thresholds, config.rank.priorities, last)
 
 
 def _other_files(config: RunConfig) -> list[Path]:
@@ -168,6 +170,7 @@ def open_session(
     check_imaging(config.imaging)
     check_order(config.footprint.order)
     rank_settings(config)
+    check_base_rate(config.rank.base_rate)
     cuts = named_cuts(
         config.cuts.name, config.cuts.coefficients, config.cuts.r_min, config.cuts.r_max
     )
@@ -218,6 +221,12 @@ def open_session(
                 "warning",
                 f"note: the weights ({card.name}) were trained on simulated images; "
                 "these scores are for trying the tool, not for observing",
+            )
+        if card.novelty is None:
+            log.event(
+                "warning",
+                f"note: model {card.name} cannot tell cutouts unlike those it was trained on: no "
+                "score is flagged UNFAMILIAR",
             )
         session = Session(config, paths, record, log, console, catalog, footprint, cuts, scorer)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pandas as pd
 
@@ -10,6 +11,7 @@ from xsaga.catalog.partition import partition_catalog
 from xsaga.catalog.partition_summary import PartitionSummary
 from xsaga.errors import RunError
 from xsaga.paths import placed
+from xsaga.run.base_rates import with_base_rate
 from xsaga.run.folder import mark_ranked, read_partition, write_partition
 from xsaga.run.progress import progress
 from xsaga.run.session import Session, rank_settings
@@ -133,15 +135,27 @@ def rank_stage(session: Session) -> pd.DataFrame:
             f"{undone} of {len(jobs)} tiles are not scored yet: "
             f"`xsaga run {session.paths.folder}` does all that is missing"
         )
-    paths, provenance = session.paths, session.provenance()
+    paths = session.paths
     paths.ranked.unlink(missing_ok=True)
-    targets = rank_targets(read_scored([job.paths for job in jobs]), rank_settings(session.config))
+    # Over all tiles at once: the scores of the tiles keep the base rate of the model's card.
+    scored, base_rate = with_base_rate(
+        read_scored([job.paths for job in jobs]),
+        session.config.rank.base_rate,
+        session.scorer.card.calibration.target_rate,
+    )
+    targets = rank_targets(scored, rank_settings(session.config))
+    provenance = replace(session.provenance(), base_rate=base_rate)
     for file_format in session.config.rank.formats:
         write_targets(targets, paths.targets(file_format), file_format, provenance)
     for name in FORMATS.keys() - set(session.config.rank.formats):
         paths.targets(name).unlink(missing_ok=True)  # of an earlier ranking
-    mark_ranked(paths, session.config)
-    session.log.event("ranked", targets=len(targets), formats=list(session.config.rank.formats))
+    mark_ranked(paths, session.config, base_rate)
+    session.log.event(
+        "ranked",
+        targets=len(targets),
+        formats=list(session.config.rank.formats),
+        base_rate=base_rate,
+    )
     return targets
 
 

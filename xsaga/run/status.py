@@ -9,12 +9,19 @@ from typing import Any
 import pandas as pd
 
 from xsaga.paths import RunPaths
-from xsaga.run.folder import is_ranked, read_partition, read_record, read_run_config
+from xsaga.run.folder import (
+    is_ranked,
+    ranked_base_rate,
+    read_partition,
+    read_record,
+    read_run_config,
+)
 from xsaga.run.tile import (
     FAILURE_COLUMNS,
     TileJob,
     count_failed_cuts,
     count_scored,
+    count_unfamiliar,
     is_scored,
     read_candidates,
     read_failures,
@@ -44,6 +51,8 @@ class RunCounts:
         Sources that passed them.
     scored : int
         Candidates with a score.
+    unfamiliar : int
+        Of these, the ones flagged UNFAMILIAR.
     failed : mapping of str to int
         Candidates that could not be scored, by outcome.
     waiting : int
@@ -58,6 +67,7 @@ class RunCounts:
     failed_cuts: int = 0
     candidates: int = 0
     scored: int = 0
+    unfamiliar: int = 0
     failed: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
 
@@ -91,6 +101,8 @@ class RunStatus:
         Where every row went.
     tiles, tiles_fetched, tiles_scored : int
         Tiles with candidates; of those, the ones with cutouts (or further) and with scores.
+    base_rate : str
+        What the probabilities of the target lists are for, in words; empty before these are made.
     """
 
     folder: str
@@ -99,6 +111,7 @@ class RunStatus:
     tiles: int = 0
     tiles_fetched: int = 0
     tiles_scored: int = 0
+    base_rate: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Give JSON types."""
@@ -116,6 +129,7 @@ class RunStatus:
             ("    failed the cuts", counts.failed_cuts),
             ("    candidates", counts.candidates),
             ("      scored", counts.scored),
+            ("        of these unlike the training cutouts", counts.unfamiliar),
             *((f"      failed: {why}", count) for why, count in counts.failed.items()),
             ("      waiting", counts.waiting),
         ]
@@ -123,6 +137,8 @@ class RunStatus:
         lines.append(
             f"tiles: {self.tiles}, {self.tiles_fetched} fetched, {self.tiles_scored} scored"
         )
+        if self.base_rate:
+            lines.append(f"base rate of z < 0.03: {self.base_rate}")
         lines += [f"THE COUNTS DO NOT ADD UP: {wrong}" for wrong in counts.imbalances()]
         lines.append(
             {
@@ -173,12 +189,14 @@ def run_status(paths: RunPaths) -> RunStatus:
             failed_cuts=sum(count_failed_cuts(paths.tile(order, t.pixel)) for t in summary.tiles),
             candidates=summary.n_candidates,
             scored=sum(count_scored(job.paths) for job in scored),
+            unfamiliar=sum(count_unfamiliar(job.paths) for job in scored),
             failed={str(outcome): int(count) for outcome, count in failed.items()},
             waiting=sum(len(read_candidates(job.paths)) for job in unscored),
         ),
         tiles=len(scored) + len(unscored),
         tiles_fetched=len(scored) + n_fetched,
         tiles_scored=len(scored),
+        base_rate=ranked_base_rate(paths) if stage == "done" else "",
     )
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
+
+from xsaga.model.scoring import ScoreFlag
 
 SHOWN = 10
 
@@ -22,5 +25,11 @@ def format_targets(targets: pd.DataFrame) -> str:
         },
     )
     tiers = targets["tier"].value_counts().sort_index()
+    unfamiliar = np.count_nonzero(targets["score_flags"].to_numpy() & ScoreFlag.UNFAMILIAR)
     counts = ", ".join(f"{count:,} in tier {tier}" for tier, count in tiers.items())
-    return f"{len(targets):,} targets: {counts or 'none'}\n{text if len(targets) else ''}".rstrip()
+    lines = [f"{len(targets):,} targets: {counts or 'none'}"]
+    if unfamiliar:
+        lines.append(
+            f"{unfamiliar:,} of them unlike the training cutouts: do not trust their score"
+        )
+    return "\n".join([*lines, text] if len(targets) else lines)

@@ -150,7 +150,9 @@ def score_tile(job: TileJob, scorer: Scorer) -> None:
     Failures are put in place before scores, so that a tile with scores is complete.
     """
     cutouts = read_cutouts(job.paths)
-    table = cutouts.index.assign(reason=_why_not(cutouts.index, job.config.imaging.min_coverage))
+    table = cutouts.index.assign(
+        reason=why_unusable(cutouts.index, job.config.imaging.min_coverage)
+    )
     usable = table[table["reason"] == ""]
     release = scorer.card.image_release[0]  # the imaging's own was checked before fetching
     resample = scorer.check(cutouts.spec, release, resample=job.config.model.resample)
@@ -184,6 +186,12 @@ def discard_cutouts(paths: TilePaths) -> None:
 def count_scored(paths: TilePaths) -> int:
     """Count the scores of a tile that is scored."""
     return int(pq.read_metadata(paths.scores).num_rows)
+
+
+def count_unfamiliar(paths: TilePaths) -> int:
+    """Count the scores of a tile that are flagged UNFAMILIAR."""
+    flags = pq.read_table(paths.scores, columns=["score_flags"])["score_flags"].to_numpy()
+    return int(np.count_nonzero(flags & ScoreFlag.UNFAMILIAR))
 
 
 def read_failures(paths: TilePaths) -> pd.DataFrame:
@@ -220,8 +228,20 @@ def _no_scores(sources: pd.DataFrame) -> pd.DataFrame:
     return sources.assign(**{name: pd.Series([], dtype=kind) for name, kind in columns.items()})
 
 
-def _why_not(index: pd.DataFrame, min_coverage: float) -> NDArray[np.object_]:
-    """Why a cutout cannot be scored, empty where it can."""
+def why_unusable(index: pd.DataFrame, min_coverage: float) -> NDArray[np.object_]:
+    """Tell why stored cutouts cannot be used; empty where they can.
+
+    Parameters
+    ----------
+    index : DataFrame
+        Of `xsaga.imaging.store.StoredCutouts`, N rows.
+    min_coverage : float
+        Least share of pixels with data, in every band.
+
+    Returns
+    -------
+    ndarray of str, shape (N,)
+    """
     coverage = index[COVERAGE].to_numpy(np.float32)
     least, worst = coverage.min(axis=1), np.array(BANDS)[coverage.argmin(axis=1)]
     given = index["reason"].to_numpy(object)

@@ -96,6 +96,8 @@ class Provenance:
         Files read, in the order that `input_file` counts.
     packages : tuple of (name, version)
         Versions of Python and of the packages that matter.
+    base_rate : str
+        Rate of z < 0.03 that `p_lowz` is for and where it comes from, in words; empty if not known.
     """
 
     version: str
@@ -105,6 +107,7 @@ class Provenance:
     weights: WeightsRecord
     inputs: tuple[InputFile, ...] = ()
     packages: tuple[tuple[str, str], ...] = ()
+    base_rate: str = ""
 
     def __post_init__(self) -> None:
         # Here, once, so that no writer can forget it.
@@ -133,6 +136,8 @@ class Provenance:
             ("weights_sha256", self.weights.sha256),
             ("weights_simulated", "true" if self.weights.simulated else "false"),
         ]
+        if self.base_rate:
+            facts.append(("base_rate", self.base_rate))
         facts += [
             ("input", f"{each.path} ({each.size} bytes, SHA-256 {each.sha256})")
             for each in self.inputs

@@ -26,6 +26,9 @@ class RankSettings:
     priorities : tuple of int
         Priority of each tier, one more than there are thresholds, not ascending. The default is
         that of DESI's LOW_Z_TIER1 to LOW_Z_TIER3 (Darragh-Ford+23, desitarget's secondary bits).
+    last_flags : int
+        Bits of `score_flags` of which any one puts a source after all others, in the last tier:
+        its score is not to be trusted, so it should cost no fiber that another could use.
 
     Raises
     ------
@@ -35,6 +38,7 @@ class RankSettings:
 
     tier_thresholds: tuple[float, ...] = (0.5, 0.1)
     priorities: tuple[int, ...] = (80, 70, 60)
+    last_flags: int = 0
 
     def __post_init__(self) -> None:
         thresholds, priorities = self.tier_thresholds, self.priorities
@@ -60,13 +64,16 @@ class RankSettings:
 def rank_targets(scored: pd.DataFrame, settings: RankSettings) -> pd.DataFrame:
     """Order scored sources by probability and give each a rank, a tier and a priority.
 
+    Sources with one of the settings' `last_flags` come after all others.
+
     The result does not depend on the order of the rows: equal probabilities are ordered by
     `source_id`.
 
     Parameters
     ----------
     scored : DataFrame
-        At least `source_id` (int64, unique) and `p_lowz` (0 to 1).
+        At least `source_id` (int64, unique) and `p_lowz` (0 to 1), and `score_flags` (int) where
+        some flags rank last.
     settings : RankSettings
         Tiers and their priorities. A threshold is compared in the precision of `p_lowz`, so that
         a float32 probability of 0.7 is in a tier that begins at 0.7.
@@ -82,7 +89,7 @@ def rank_targets(scored: pd.DataFrame, settings: RankSettings) -> pd.DataFrame:
     TargetsError
         When a column is missing, ids repeat, or a probability is not a number in [0, 1].
     """
-    for column in ("source_id", "p_lowz"):
+    for column in ("source_id", "p_lowz", *(["score_flags"] if settings.last_flags else [])):
         if column not in scored:
             raise TargetsError(f"scores have no column {column}: they cannot be ranked")
     if scored["source_id"].dtype != np.int64:
@@ -100,7 +107,10 @@ def rank_targets(scored: pd.DataFrame, settings: RankSettings) -> pd.DataFrame:
             "score these sources again"
         )
 
-    order = np.lexsort((source_id, -probability))
+    last = np.zeros(len(scored), dtype=bool)
+    if settings.last_flags:
+        last = (scored["score_flags"].to_numpy() & settings.last_flags) != 0
+    order = np.lexsort((source_id, -probability, last))
     ranked_ids = np.sort(source_id)
     repeated = ranked_ids[1:][ranked_ids[1:] == ranked_ids[:-1]]
     if len(repeated):
@@ -112,6 +122,7 @@ def rank_targets(scored: pd.DataFrame, settings: RankSettings) -> pd.DataFrame:
     ranked = scored.iloc[order].reset_index(drop=True)
     ascending = np.asarray(settings.tier_thresholds[::-1], dtype=probability.dtype)
     passed = np.searchsorted(ascending, probability[order], side="right")
+    passed[last[order]] = 0
     tier = (1 + len(ascending) - passed).astype(np.int16)
     ranked["rank"] = np.arange(1, len(ranked) + 1, dtype=np.int64)
     ranked["tier"] = tier

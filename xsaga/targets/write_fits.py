@@ -84,6 +84,8 @@ def _targets_hdu(targets: pd.DataFrame, provenance: Provenance) -> fits.BinTable
         header["DATE"] = provenance.created
     header["WEIGHTS"] = (_card(provenance.weights.name), "model that gave the scores")
     header["WGTSHA"] = provenance.weights.sha256
+    if provenance.base_rate:
+        header["BASERATE"] = _card(provenance.base_rate)
     # astropy reads a long value wrongly where it holds quotes (doubled in FITS)
     header["COMMAND"] = _card(provenance.command.replace("'", '"'))
     packages = (("xsaga", provenance.version), *provenance.packages)
