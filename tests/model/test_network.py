@@ -8,11 +8,25 @@ from xsaga.errors import ModelError
 from xsaga.model.network import Architecture, build_network, inference_copy
 
 CPU = torch.device("cpu")
+FOVEAL = Architecture(
+    kind="foveal",
+    stem_channels=6,
+    stage_channels=(8, 12),
+    stage_blocks=(1, 1),
+    surround_channels=(6, 8),
+)
+XRESNET = Architecture(kind="xresnet", stem_channels=4, stage_channels=(6, 8), stage_blocks=(1, 1))
+EACH = pytest.mark.parametrize(
+    "architecture", [TINY, FOVEAL, XRESNET], ids=["residual", "foveal", "xresnet"]
+)
 
 
+@EACH
 @pytest.mark.parametrize("size", [33, 48])
-def test_one_logit_per_image_that_other_images_do_not_change(size: int) -> None:
-    network = toy_network(TINY, seed=1, size=size)
+def test_one_logit_per_image_that_other_images_do_not_change(
+    architecture: Architecture, size: int
+) -> None:
+    network = toy_network(architecture, seed=1, size=size)
     images = torch.randn(5, 3, size, size)
     with torch.no_grad():
         together = network(images)
@@ -27,8 +41,30 @@ def test_the_default_network_has_about_a_million_weights() -> None:
     assert 0.5e6 < weights < 1.5e6
 
 
-def test_the_copy_for_scoring_gives_the_same_logits_and_leaves_the_original() -> None:
-    network = toy_network(TINY, seed=2)
+@EACH
+def test_the_logit_is_the_head_on_the_features(architecture: Architecture) -> None:
+    network = toy_network(architecture, seed=5)
+    images = torch.randn(3, 3, 48, 48)
+    with torch.no_grad():
+        features = network.features(images)
+        assert features.shape == (3, network.head.in_features)
+        torch.testing.assert_close(network(images), network.head(features)[:, 0])
+
+
+def test_the_surround_of_the_centre_counts() -> None:
+    network = toy_network(FOVEAL, seed=6)
+    empty = torch.zeros(1, 3, 48, 48)
+    beside = empty.clone()
+    beside[..., :8, 20:28] = 3
+    with torch.no_grad():
+        assert (network(beside) - network(empty)).abs() > 1e-3
+
+
+@EACH
+def test_the_copy_for_scoring_gives_the_same_logits_and_leaves_the_original(
+    architecture: Architecture,
+) -> None:
+    network = toy_network(architecture, seed=2)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     images = torch.randn(4, 3, 48, 48)
     with torch.no_grad():
@@ -59,6 +95,10 @@ def test_the_centre_counts_more_than_the_edge() -> None:
         ({"stage_channels": (8, 8, 8, 10**9)}, "channels"),
         ({"dropout": 1.0}, "dropout"),
         ({"centre_width": float("nan")}, "centre_width"),
+        ({"kind": "transformer"}, "none of residual, foveal, xresnet"),
+        ({"surround_channels": ()}, "surround_channels"),
+        ({"surround_channels": (0,)}, "channels"),
+        ({"centre_share": 0.0}, "centre_share"),
     ],
 )
 def test_an_impossible_architecture_is_refused(wrong: dict[str, object], named: str) -> None:

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 from tests.toy_cutouts import toy_cutouts
 from tests.toy_model import TINY
 from xsaga.errors import ModelError
-from xsaga.model.augmentation import Augmentation
 from xsaga.model.card import TrainingSet
 from xsaga.model.fit_settings import FitSettings
 from xsaga.model.folds import assign_folds
-from xsaga.model.preprocess import Stretch
 from xsaga.model.scoring import Scorer
 from xsaga.model.training import EpochRecord, fit
 from xsaga.model.weights import load_model, save_model
@@ -121,6 +119,11 @@ def test_data_that_cannot_be_learnt_from_are_refused(
         {"batch_size": 1},
         {"target_rate": 0.0},
         {"learning_rate": -1.0},
+        {"loss": "hinge"},
+        {"sampling": "clever"},
+        {"optimizer": "sgd"},
+        {"focal_gamma": -1.0},
+        {"positive_weight": -1.0},
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
@@ -145,38 +148,3 @@ def test_folds_keep_groups_together(groups: list[int], folds: int, seed: int) ->
 
 def test_folds_of_single_images_are_of_equal_size() -> None:
     assert np.bincount(assign_folds(1000, None, 4, seed=1)).tolist() == [250] * 4
-
-
-def test_augmentation_only_turns_and_shifts_what_is_there() -> None:
-    generator = torch.Generator().manual_seed(1)
-    image = torch.zeros(1, 3, 16, 16)
-    image[0, :, 5, 8] = torch.tensor([1.0, 2.0, 3.0])
-    seen = Augmentation(shift=2, noise=0).apply(
-        image.expand(4000, 3, 16, 16), (1.0, 1.0, 1.0), generator
-    )
-    assert torch.equal(seen.sum((2, 3)), torch.tensor([1.0, 2.0, 3.0]).expand(4000, 3))
-    at = torch.nonzero(seen[:, 0])[:, 1:]
-    # (5, 8) of 16 under the square's symmetries, each moved by up to 2 along both axes.
-    corners = {(5, 8), (5, 7), (10, 8), (10, 7), (8, 5), (7, 5), (8, 10), (7, 10)}
-    wanted = {
-        (row + down, column + right)
-        for row, column in corners
-        for down in range(-2, 3)
-        for right in range(-2, 3)
-    }
-    assert {(int(row), int(column)) for row, column in at} == wanted
-
-
-def test_augmentation_adds_noise_where_there_is_data() -> None:
-    softening = Stretch().softening
-    image = torch.ones(50, 3, 32, 32)
-    image[:, :, :, :16] = 0
-    image[:, 2] = 0
-    seen = Augmentation(shift=0, noise=0.5).apply(
-        image, softening, torch.Generator().manual_seed(2)
-    )
-    present = seen != 0
-    assert not present[:, 2].any()
-    assert float(present[:, :2].float().mean()) == pytest.approx(0.5)
-    deviation = (seen[:, 0][present[:, 0]] - 1).std() / softening[0]
-    assert 0.2 < deviation < 0.4  # 0.5 · √(1/3)

@@ -8,9 +8,12 @@ from xsaga import __version__
 from xsaga.cli.config import config
 from xsaga.cli.cutout import cutout
 from xsaga.cli.edge import OneLineErrors
+from xsaga.cli.evaluate import evaluate
+from xsaga.cli.labels import labels
 from xsaga.cli.run import fetch, rank, run, score, tile
 from xsaga.cli.simulate import simulate
 from xsaga.cli.status import status
+from xsaga.cli.train import train
 
 EPILOG = """
 Exit codes: 0 all done; 1 stopped by an error, finished work is kept; 2 wrong option or
@@ -28,5 +31,18 @@ def main() -> None:
     """Find probable z < 0.03 galaxies: from a footprint and a catalog to a ranked target list."""
 
 
-for command in (run, tile, fetch, score, rank, status, cutout, simulate, config):
+for command in (
+    run,
+    tile,
+    fetch,
+    score,
+    rank,
+    status,
+    cutout,
+    simulate,
+    labels,
+    train,
+    evaluate,
+    config,
+):
     main.add_command(command)

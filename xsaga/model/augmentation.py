@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import math
 from dataclasses import dataclass
 
 import torch
 
 from xsaga.errors import ModelError
+
+_LANCZOS = 3
+_PAIR = 2
+"""Pixels between the two of a pair whose difference tells the noise; nearer ones share it."""
 
 
 @dataclass(frozen=True)
@@ -15,16 +20,23 @@ class Augmentation:
     """What is done to a training image, each anew every time it is seen.
 
     Every image is turned to one of the eight orientations of a square, which the sky does not
-    tell apart.
+    tell apart, and shifted by whole pixels. Half of the images, drawn anew in each batch, are
+    also shifted by a fraction of a pixel and blurred; the noise that this takes away is put back,
+    so that they look as if the seeing had been worse, not the exposure longer.
 
     Parameters
     ----------
-    shift : int
+    shift : float
         Largest shift in pixels along each axis: catalog positions are not exact. What moves in
         from outside has no data (0).
+    blur : float
+        Largest standard deviation of the Gaussian that widens the point spread function, pixels,
+        drawn for each band; 1.5 makes 1.3 arcsec FWHM (5 pixels) 1.6.
     noise : float
-        Largest standard deviation of added noise as a fraction of the stretch's softening, which
-        is near the noise of a pixel; 0.3 adds 4 % to it. Pixels without data stay so.
+        Largest standard deviation of added noise in units of that of the image's own pixels:
+        1 is half the exposure time. Pixels without data stay so.
+    background : float
+        Largest offset of each band's sky level, in the same units.
 
     Raises
     ------
@@ -32,40 +44,56 @@ class Augmentation:
         If a value is negative.
     """
 
-    shift: int = 3
-    noise: float = 0.3
+    shift: float = 3.0
+    blur: float = 1.5
+    noise: float = 1.0
+    background: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.shift < 0 or self.noise < 0:
-            raise ModelError(f"augmentation: shift and noise must not be negative in {self}")
+        if not all(0 <= value < math.inf for value in dataclasses.astuple(self)):
+            raise ModelError(f"augmentation: a value must not be negative in {self}")
 
-    def apply(
-        self, images: torch.Tensor, softening: Sequence[float], generator: torch.Generator
-    ) -> torch.Tensor:
+    def apply(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Augment a batch.
 
         Parameters
         ----------
         images : Tensor of float, shape (N, bands, size, size)
             Nanomaggies per pixel.
-        softening : sequence of float, length bands
-            Of the stretch, nanomaggies per pixel.
         generator : Generator
             Of randomness, on the device of `images`.
 
         Returns
         -------
-        Tensor of float32, shape of `images`, channels last
+        Tensor of float32, shape of `images`
         """
         moved = self._move(images, generator).float()
-        if self.noise == 0:
+        if self.blur == self.noise == self.background == 0 and self.shift == int(self.shift):
             return moved
-        device = images.device
         count, bands = moved.shape[:2]
-        strength = torch.rand((count, 1, 1, 1), generator=generator, device=device) * self.noise
-        level = strength * torch.tensor(softening, device=device).view(1, bands, 1, 1)
+        device = moved.device
+        level = pixel_noise(moved)
+        added = (torch.rand((count, 1), generator=generator, device=device) * self.noise) ** 2
+        added = added.expand(count, bands).clone()
+        offset = torch.rand((count, bands), generator=generator, device=device) * 2 - 1
+        if self.blur > 0 or self.shift != int(self.shift):
+            some = torch.randperm(count, generator=generator, device=device)[: (count + 1) // 2]
+            kernels = self._kernels((len(some), bands), generator)
+            moved[some] = smear(moved[some], kernels)
+            added[some] += (1 - (kernels**2).sum(-1).prod(-1)).clamp_(min=0)
         noise = torch.empty_like(moved).normal_(generator=generator)
-        return moved.addcmul_(noise.mul_(moved != 0), level)
+        noise.mul_((added.sqrt() * level)[:, :, None, None])
+        noise.add_((offset * self.background * level)[:, :, None, None])
+        return moved.add_(noise.mul_(moved != 0))
+
+    def _kernels(self, shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+        """Draw kernels (N, bands, 2, length): one shift an image, one blur an image and band."""
+        device = generator.device
+        fraction = torch.rand((shape[0], 1, 2), generator=generator, device=device) - 0.5
+        if self.shift == 0:
+            fraction.zero_()
+        width = torch.rand((*shape, 1), generator=generator, device=device) * self.blur
+        return shift_and_blur(fraction.expand(*shape, 2), width.expand(*shape, 2), self.blur)
 
     def _move(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Turn, mirror and shift by looking each output pixel up in the input."""
@@ -73,9 +101,8 @@ class Augmentation:
         count, _, size, _ = images.shape
         place = torch.arange(size, device=device)
         mirrored = torch.randint(0, 2, (2, count, 1), generator=generator, device=device)
-        shift = torch.randint(
-            -self.shift, self.shift + 1, (2, count, 1), generator=generator, device=device
-        )
+        most = int(self.shift)
+        shift = torch.randint(-most, most + 1, (2, count, 1), generator=generator, device=device)
         source = torch.where(mirrored == 1, size - 1 - place, place) + shift
         inside = (source >= 0) & (source < size)
         source = source.clamp_(0, size - 1)
@@ -91,3 +118,80 @@ class Augmentation:
         # Advanced indices around a slice put the bands last: channels last without a copy.
         moved = images[batch, :, row, column] * present[..., None]
         return moved.permute(0, 3, 1, 2)
+
+
+def pixel_noise(images: torch.Tensor) -> torch.Tensor:
+    """Estimate the noise of a pixel from differences of pixels near each other.
+
+    Half the median of pairs is blind to sources as long as these cover less than half the image.
+
+    Parameters
+    ----------
+    images : Tensor of float, shape (N, bands, size, size)
+        At least 8 pixels on a side.
+
+    Returns
+    -------
+    Tensor of float, shape (N, bands)
+        Standard deviation, in the units of `images`.
+    """
+    rows = images[..., ::4, :]
+    pairs = (rows[..., _PAIR:] - rows[..., :-_PAIR])[..., ::2]
+    return pairs.abs().flatten(2).median(-1).values / (0.6745 * math.sqrt(2))
+
+
+def shift_and_blur(fraction: torch.Tensor, width: torch.Tensor, widest: float) -> torch.Tensor:
+    """Kernels that shift by a fraction of a pixel (Lanczos-3) and blur (Gaussian).
+
+    Parameters
+    ----------
+    fraction : Tensor, any shape
+        Pixels.
+    width : Tensor, shape of `fraction`
+        Standard deviation, pixels.
+    widest : float
+        Of all widths; decides the length.
+
+    Returns
+    -------
+    Tensor, shape (*fraction.shape, length)
+        Odd length, sum 1.
+    """
+    reach = math.ceil(3 * widest)
+    device = fraction.device
+    at = torch.arange(-reach - _LANCZOS, reach + _LANCZOS + 1, device=device)
+    steps = torch.arange(-reach, reach + 1, device=device)
+    gauss = torch.exp(-0.5 * (steps / width[..., None].clamp(min=1e-3)) ** 2)
+    away = at - steps[:, None] - fraction[..., None, None]
+    lanczos = torch.sinc(away) * torch.sinc(away / _LANCZOS) * (away.abs() < _LANCZOS)
+    kernel = (gauss[..., None, :] @ lanczos).squeeze(-2)
+    return kernel / kernel.sum(-1, keepdim=True)
+
+
+def smear(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
+    """Convolve each image and band with its own separable kernel, turned by 180 degrees.
+
+    As a product of matrices: that is fast for kernels that differ from image to image, and the
+    turn, which comes for free, does not matter where the orientation is random. Pixels without
+    data stay so.
+
+    Parameters
+    ----------
+    images : Tensor of float32, shape (N, bands, size, size)
+        Nanomaggies per pixel.
+    kernels : Tensor of float32, shape (N, bands, 2, length)
+        For rows and columns; odd length.
+
+    Returns
+    -------
+    Tensor of float32, shape of `images`
+    """
+    size, length = images.shape[-1], kernels.shape[-1]
+    room = size - 1 - length // 2
+    if room < 0:
+        kernels, room = kernels[..., -room : length + room], 0
+    # Row i of the matrix weighs input j by kernel[j + i]: rising i moves it down the input.
+    spread = torch.nn.functional.pad(kernels, (room, room)).unfold(-1, size, 1)
+    vertical, horizontal = spread[:, :, 0], spread[:, :, 1]
+    smeared = vertical @ images @ horizontal.mT
+    return smeared * (images != 0).flip(-1, -2)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from xsaga.errors import ModelError
 from xsaga.model.augmentation import Augmentation
+from xsaga.model.batches import Sampling
+from xsaga.model.losses import LossName
+from xsaga.model.optimizers import OptimizerName
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,17 @@ class FitSettings:
     learning_rate : float
         Highest rate of the one-cycle schedule (Smith & Topin 2019, arXiv:1708.07120).
     weight_decay : float
-        Of AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), on convolutions and the head, not
-        on biases and normalisations.
+        Decoupled, on convolutions and the head, not on biases and normalisations.
+    loss : {'bce', 'focal', 'weighted'}
+        See `xsaga.model.losses`.
+    focal_gamma : float
+        γ of the focal loss.
     positive_weight : float
-        Weight of a z < 0.03 image relative to another.
+        Weight of a z < 0.03 image in the weighted loss; 0 makes both classes weigh the same.
+    sampling : {'natural', 'balanced'}
+        See `xsaga.model.batches.epoch_rows`.
+    optimizer : {'adamw', 'ranger'}
+        See `xsaga.model.optimizers`.
     target_rate : float
         Fraction of z < 0.03 among the sources that will be scored; goes into the calibration.
     augmentation : Augmentation
@@ -44,7 +55,11 @@ class FitSettings:
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
-    positive_weight: float = 1.0
+    loss: LossName = "bce"
+    focal_gamma: float = 2.0
+    positive_weight: float = 0.0
+    sampling: Sampling = "natural"
+    optimizer: OptimizerName = "adamw"
     target_rate: float = 0.01
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
@@ -59,7 +74,13 @@ class FitSettings:
             self.epochs,
             self.batch_size - 1,  # batch normalisation needs two
             self.learning_rate,
-            self.positive_weight,
         )
-        if min(positive) <= 0 or self.weight_decay < 0 or not 0 < self.target_rate < 1:
+        not_negative = (self.weight_decay, self.focal_gamma, self.positive_weight, self.seed)
+        if min(positive) <= 0 or min(not_negative) < 0 or not 0 < self.target_rate < 1:
             raise ModelError(f"training: a value is out of range in {self}")
+        for name, kind in get_type_hints(type(self)).items():
+            known = get_args(kind) if get_origin(kind) is Literal else (getattr(self, name),)
+            if getattr(self, name) not in known:
+                raise ModelError(
+                    f"training: {name} {getattr(self, name)!r} is none of {', '.join(known)}"
+                )

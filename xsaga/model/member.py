@@ -1,20 +1,29 @@
-"""Training of one member of an ensemble."""
+"""Training of one member of an ensemble.
+
+What is random in an epoch follows from the seed, the member and the number of the epoch. So the
+weights, the optimizer's state and the number of epochs that are done are all that a checkpoint
+needs to hold for training to go on as if it had never stopped.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from xsaga.errors import ModelError
+from xsaga.model.batches import epoch_rows, read_ahead
+from xsaga.model.device import exact_float32
 from xsaga.model.fit_settings import FitSettings
 from xsaga.model.inference import ImageArray
+from xsaga.model.losses import make_loss
 from xsaga.model.network import Architecture, build_network
+from xsaga.model.optimizers import make_optimizer, one_cycle, set_rates
 from xsaga.model.preprocess import Stretch
+
+_START = -1
+"""Stands for an epoch where starting weights are drawn."""
 
 
 class MemberTraining:
@@ -27,7 +36,7 @@ class MemberTraining:
     positive : ndarray of bool, shape (N,)
         True where z < 0.03.
     rows : ndarray of int64, shape (M,)
-        Images to train on.
+        Images to train on, of both classes.
     architecture, stretch, settings : Architecture, Stretch, FitSettings
         What to build and how to train it.
     member : int
@@ -36,6 +45,13 @@ class MemberTraining:
         Where to train.
     bf16 : bool
         Whether convolutions run in bfloat16 (autocast).
+
+    Attributes
+    ----------
+    network : CutoutNetwork
+        As far as it is trained.
+    epochs : int
+        Epochs that are done.
     """
 
     def __init__(
@@ -52,30 +68,27 @@ class MemberTraining:
         bf16: bool,
     ) -> None:
         self._images, self._positive, self._rows = images, positive, rows
-        self._stretch, self._settings = stretch, settings
+        self._stretch, self._settings, self._member = stretch, settings, member
         self._device, self._bf16 = device, bf16
-        seed = int(np.random.SeedSequence([settings.seed, member]).generate_state(1)[0])
-        self._order = np.random.default_rng(seed)
-        self._random = torch.Generator(device).manual_seed(seed)
-        self._seed = seed
+        self.epochs = 0
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(self._seeds(_START)[0])
             self.network = build_network(architecture).to(device)
         self._steps = max(1, len(rows) // settings.batch_size)
-        decayed = [weight for weight in self.network.parameters() if weight.ndim > 1]
-        plain = [weight for weight in self.network.parameters() if weight.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
-        self._optimizer = torch.optim.AdamW(
-            groups,
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
+        self._optimizer, self._lookahead = make_optimizer(
+            self.network, settings.optimizer, settings.learning_rate, settings.weight_decay
         )
-        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer,
-            max_lr=settings.learning_rate,
-            total_steps=self._steps * settings.epochs + 1,
+        self._loss = make_loss(
+            settings.loss,
+            positive_rate=0.5 if settings.sampling == "balanced" else float(positive[rows].mean()),
+            focal_gamma=settings.focal_gamma,
+            positive_weight=settings.positive_weight,
         )
-        self._weight = torch.tensor(settings.positive_weight, device=device)
+
+    def _seeds(self, epoch: int) -> tuple[int, int, int]:
+        entropy = [self._settings.seed, self._member, epoch - _START]
+        one, two, three = np.random.SeedSequence(entropy).generate_state(3)
+        return int(one), int(two), int(three)
 
     def epoch(self) -> float:
         """Pass once over the training data.
@@ -91,38 +104,101 @@ class MemberTraining:
             If the loss is not finite: a bad image, named, or training that diverged.
         """
         self.network.train()
-        shuffled = self._order.permutation(self._rows)[: self._steps * self._settings.batch_size]
+        order, changes, dropout = self._seeds(self.epochs)
+        random = np.random.default_rng(order)
+        drawn = epoch_rows(self._rows, self._positive, self._settings.sampling, random)
+        batches = [np.sort(rows) for rows in np.array_split(drawn, self._steps)]
+        generator = torch.Generator(self._device).manual_seed(changes)
+        losses = []
         # Dropout draws from torch's own generator: it is set here and given back afterwards.
         devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self._seed + int(self._order.integers(2**31)))
-            batches = np.array_split(shuffled, self._steps)
-            losses = [self._step(np.sort(rows)) for rows in batches]
+        with torch.random.fork_rng(devices=devices), exact_float32(self._device):
+            torch.manual_seed(dropout)
+            for step, (rows, pixels) in enumerate(
+                read_ahead(self._images, batches, self._device), self.epochs * self._steps
+            ):
+                share = step / (self._steps * self._settings.epochs)
+                losses.append(self._step(pixels, rows, share, generator))
         loss = float(torch.stack(losses).mean())
         if not np.isfinite(loss):
             self._refuse_bad_image()
             raise ModelError(
                 f"training diverged: lower the learning rate {self._settings.learning_rate:g}"
             )
+        self.epochs += 1
         return loss
 
-    def _step(self, rows: NDArray[np.int64]) -> torch.Tensor:
-        batch = np.asarray(self._images[rows])
-        if batch.dtype != np.float16:
-            batch = batch.astype(np.float32, copy=False)
-        pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
+    def _step(
+        self,
+        pixels: torch.Tensor,
+        rows: NDArray[np.int64],
+        share: float,
+        generator: torch.Generator,
+    ) -> torch.Tensor:
         truth = torch.from_numpy(self._positive[rows].astype(np.float32)).to(self._device)
-        augmented = self._settings.augmentation.apply(pixels, self._stretch.softening, self._random)
-        stretched = self._stretch.apply(augmented)
+        stretched = self._stretch.apply(self._settings.augmentation.apply(pixels, generator))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             logits = self.network(stretched)
-        loss = functional.binary_cross_entropy_with_logits(logits, truth, pos_weight=self._weight)
+        loss = self._loss(logits, truth)
+        rate, momentum = one_cycle(share)
+        set_rates(self._optimizer, rate * self._settings.learning_rate, momentum)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), max_norm=5.0)
         self._optimizer.step()
-        self._schedule.step()
+        if self._lookahead is not None:
+            self._lookahead.step()
         return loss.detach()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Give all that is needed to go on from here, by name; copies on the CPU."""
+        tensors = {f"network.{name}": each for name, each in self.network.state_dict().items()}
+        for number, values in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": each for name, each in values.items()}
+        if self._lookahead is not None:
+            slow = enumerate(self._lookahead.slow)
+            tensors |= {f"lookahead.{number}": each for number, each in slow}
+        return {name: each.detach().cpu().clone() for name, each in tensors.items()}
+
+    def restore(self, tensors: dict[str, torch.Tensor], epochs: int) -> None:
+        """Go back to what `state` gave after so many epochs.
+
+        Parameters
+        ----------
+        tensors : dict of str to Tensor
+            As `state` gave them.
+        epochs : int
+            Epochs that were done then.
+
+        Raises
+        ------
+        ModelError
+            If they are not those of such a network and optimizer.
+        """
+        network: dict[str, torch.Tensor] = {}
+        optimizer: dict[int, dict[str, torch.Tensor]] = {}
+        slow: dict[int, torch.Tensor] = {}
+        try:
+            for key, each in tensors.items():
+                part, _, name = key.partition(".")
+                if part == "network":
+                    network[name] = each
+                elif part == "optimizer":
+                    number, _, quantity = name.partition(".")
+                    optimizer.setdefault(int(number), {})[quantity] = each
+                else:
+                    slow[int(name)] = each
+            self.network.load_state_dict(network)
+            groups = self._optimizer.state_dict()["param_groups"]
+            self._optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
+            if self._lookahead is not None:
+                for index, mine in enumerate(self._lookahead.slow):
+                    mine.copy_(slow[index])
+                self._lookahead.steps = epochs * self._steps
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(f"not a checkpoint of this training ({reason})") from error
+        self.epochs = epochs
 
     def _refuse_bad_image(self) -> None:
         for part in np.array_split(self._rows, self._steps):

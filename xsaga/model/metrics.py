@@ -32,6 +32,63 @@ def area_under_curve(scores: ArrayLike, labels: ArrayLike) -> float:
     return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Mean purity over the steps of completeness, Σ (C_n − C_{n−1}) P_n.
+
+    Parameters
+    ----------
+    scores : array_like, shape (N,)
+        Higher means more likely True; ties are taken together.
+    labels : array_like of bool, shape (N,)
+        At least one must be True.
+
+    Returns
+    -------
+    float
+    """
+    purity, completeness = purity_and_completeness(scores, labels)
+    return float(np.sum(np.diff(completeness, prepend=0.0) * purity))
+
+
+def purity_at_completeness(scores: ArrayLike, labels: ArrayLike, completeness: float) -> float:
+    """Best purity of a cut on the score that keeps at least this share of what is True.
+
+    Parameters
+    ----------
+    scores, labels : array_like, shape (N,)
+        As in `average_precision`.
+    completeness : float
+        In (0, 1].
+
+    Returns
+    -------
+    float
+    """
+    purity, kept = purity_and_completeness(scores, labels)
+    return float(purity[kept >= completeness - 1e-12].max())
+
+
+def purity_and_completeness(
+    scores: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Purity and completeness of the cut at each different score, from the highest down.
+
+    Parameters
+    ----------
+    scores, labels : array_like, shape (N,)
+        As in `average_precision`.
+
+    Returns
+    -------
+    purity, completeness : ndarray of float64, shape (different scores,)
+    """
+    values = np.asarray(scores)
+    order = np.argsort(-values, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(values[order])), len(values) - 1)
+    found = np.cumsum(np.asarray(labels, dtype=bool)[order])
+    return found[last] / (last + 1), found[last] / found[-1]
+
+
 def log_loss(probability: ArrayLike, labels: ArrayLike) -> float:
     """Mean negative log likelihood of the labels, in nats.
 
@@ -64,21 +121,22 @@ def held_out_metrics(
     positive : ndarray of bool, shape (N,)
         True where z < 0.03.
     calibration : Calibration
-        Its slope and intercept are used, its change of base rate is not.
+        Its change of base rate is left out.
 
     Returns
     -------
     dict of str to float
-        ``held_out`` (number of images), ``auc``, ``log_loss`` (nats), and ``purity`` and
-        ``completeness`` at p > 0.5.
+        ``held_out`` (number of images), ``auc``, ``average_precision``, ``purity_at_90`` (at 90 %
+        completeness), ``log_loss`` (nats), and ``purity`` and ``completeness`` at p > 0.5.
     """
-    at_training_mix = Calibration(calibration.slope, calibration.intercept)
-    probability = at_training_mix.probability(logits)
+    probability = calibration.at_training_mix().probability(logits)
     chosen = probability > 0.5
     found = int((chosen & positive).sum())
     return {
         "held_out": float(positive.size),
         "auc": area_under_curve(logits, positive),
+        "average_precision": average_precision(logits, positive),
+        "purity_at_90": purity_at_completeness(logits, positive, 0.9),
         "log_loss": log_loss(probability, positive),
         "purity": found / max(1, int(chosen.sum())),
         "completeness": found / int(positive.sum()),

@@ -1,10 +1,5 @@
 """Fitting an ensemble of networks to labelled cutouts.
 
-The loss is binary cross-entropy, with a weight on the rare class if asked for, rather than the
-focal loss that is customary for rare objects: cross-entropy is a proper scoring rule, whose
-optimum is the probability itself, and focal scores are not probabilities (Charoenphakdee et
-al. 2021, arXiv:2011.09172). What the weight shifts, the calibration on held-out data takes back.
-
 The members differ in their starting weights and in what they do not see: member k is trained on
 all folds but fold k. The images of fold k, scored by member k, are the held-out data that
 calibration and metrics come from.
@@ -12,24 +7,38 @@ calibration and metrics come from.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from xsaga import __version__
 from xsaga.errors import ModelError
 from xsaga.model.calibration import Calibration, fit_calibration
 from xsaga.model.card import ModelCard, TrainingSet
+from xsaga.model.checkpoints import Checkpoints
 from xsaga.model.device import PrecisionChoice, resolve_device, resolve_precision
 from xsaga.model.fit_settings import FitSettings
 from xsaga.model.folds import assign_folds, check_folds
 from xsaga.model.inference import BatchedNetworks, ImageArray, check_images
 from xsaga.model.member import MemberTraining
-from xsaga.model.metrics import area_under_curve, held_out_metrics
+from xsaga.model.metrics import (
+    area_under_curve,
+    average_precision,
+    held_out_metrics,
+    purity_at_completeness,
+)
 from xsaga.model.network import Architecture, CutoutNetwork
+from xsaga.model.novelty import FeatureSpace, Novelty, fit_feature_space
 from xsaga.model.preprocess import Stretch
+
+FEWEST_FOR_NOVELTY = 100
+"""Images of each kind, seen and unseen, that it takes to know what is unfamiliar."""
+
+_LOGITS = "held_out.logits"
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,12 @@ class EpochRecord:
         Mean cross-entropy (nats, not calibrated) on the member's own held-out fold.
     held_out_auc : float
         Area under the ROC curve there.
+    held_out_average_precision : float
+        Average precision there, at the mix of the training data.
+    held_out_purity_at_90 : float
+        Purity at 90 % completeness there, at that mix.
+    images_per_second : float
+        Images learnt from in a second; it plays no part in comparisons.
     """
 
     member: int
@@ -53,6 +68,9 @@ class EpochRecord:
     loss: float
     held_out_loss: float
     held_out_auc: float
+    held_out_average_precision: float
+    held_out_purity_at_90: float
+    images_per_second: float = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,14 +86,16 @@ class Fit:
     calibration : Calibration
         Fitted on the held-out logits.
     metrics : dict of str to float
-        On held-out data at the training mix: ``auc``, ``log_loss``, ``purity`` and
-        ``completeness`` at p > 0.5, and the number of images, ``held_out``.
+        Of `xsaga.model.metrics.held_out_metrics`, at the mix of the training data.
     fold : ndarray of int64, shape (N,)
         Fold of each image; folds from `members` on are held out by no member.
     held_out_logit : ndarray of float32, shape (N,)
         Logit of each image by the member that did not see it; NaN where none did not.
     history : tuple of EpochRecord
         In order.
+    novelty : (FeatureSpace, Novelty) or None
+        What tells unfamiliar cutouts from those that were learnt from; None where there were too
+        few to find out.
     """
 
     networks: tuple[CutoutNetwork, ...]
@@ -86,6 +106,7 @@ class Fit:
     fold: NDArray[np.int64]
     held_out_logit: NDArray[np.float32]
     history: tuple[EpochRecord, ...]
+    novelty: tuple[FeatureSpace, Novelty] | None
 
     def card(
         self,
@@ -151,6 +172,7 @@ def fit(
     settings: FitSettings | None = None,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    checkpoints: Checkpoints | None = None,
     progress: Callable[[EpochRecord], None] | None = None,
 ) -> Fit:
     """Train an ensemble and calibrate it on what each member did not see.
@@ -163,7 +185,7 @@ def fit(
         True where z < 0.03.
     groups : array_like of int, shape (N,), optional
         Images of one group (a host, a patch of sky) are never split between training and
-        held-out data.
+        held-out data. Best in the order of the sky.
     architecture : Architecture, optional
         The network; the default one if not given.
     stretch : Stretch, optional
@@ -174,8 +196,11 @@ def fit(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:<number>``.
     precision : {'auto', 'float32', 'bf16'}
         Of the convolutions; the weights themselves are kept in float32.
+    checkpoints : Checkpoints, optional
+        Where to put a checkpoint after each epoch, and to go on from where one is found. The
+        weights are then the same, bit for bit, as those of a training that never stopped.
     progress : callable, optional
-        Called after each epoch.
+        Called after each epoch, once its checkpoint is in place.
 
     Returns
     -------
@@ -184,8 +209,8 @@ def fit(
     Raises
     ------
     ModelError
-        If shapes do not match, a fold holds one class only, an image is not finite or training
-        diverges.
+        If shapes do not match, a fold holds one class only, an image is not finite, training
+        diverges or a checkpoint is damaged or of another training.
     """
     architecture = architecture or Architecture()
     stretch = stretch or Stretch()
@@ -224,26 +249,39 @@ def fit(
             device=where,
             bf16=chosen == "bf16",
         )
-        for epoch in range(settings.epochs):
+        records, logits = _restore(trainer, checkpoints, member)
+        while trainer.epochs < settings.epochs:
+            begun = time.monotonic()
             loss = trainer.epoch()
+            rate = (positive.size - len(held_out)) / (time.monotonic() - begun)
             scorer = BatchedNetworks([trainer.network], stretch, device=where, precision=chosen)
             logits = scorer.logits(images, rows=held_out)[:, 0]
             _refuse_not_finite(logits, held_out)
-            truth = positive[held_out]
-            odds = np.where(truth, -logits, logits).astype(np.float64)
-            record = EpochRecord(
-                member,
-                epoch,
-                loss,
-                held_out_loss=float(np.logaddexp(0, odds).mean()),
-                held_out_auc=area_under_curve(logits, truth),
-            )
-            history.append(record)
+            record = _measured(member, trainer.epochs - 1, loss, logits, positive[held_out], rate)
+            records.append(record)
+            if checkpoints is not None:
+                tensors = trainer.state() | {_LOGITS: torch.from_numpy(logits)}
+                notes = {"history": [asdict(each) for each in records]}
+                checkpoints.save(member, trainer.epochs, tensors, notes)
             if progress is not None:
                 progress(record)
         held_out_logit[held_out] = logits
+        history += records
         networks.append(trainer.network.cpu().eval())
 
+    novelty = None
+    seen, unseen = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
+    if min(len(seen), len(unseen)) >= FEWEST_FOR_NOVELTY:
+        novelty = fit_feature_space(
+            networks[0],
+            stretch,
+            images,
+            reference=seen,
+            held_out=unseen,
+            device=where,
+            precision=chosen,
+            seed=settings.seed,
+        )
     known = np.isfinite(held_out_logit)
     calibration = fit_calibration(held_out_logit[known], positive[known], settings.target_rate)
     return Fit(
@@ -255,6 +293,41 @@ def fit(
         fold=fold,
         held_out_logit=held_out_logit,
         history=tuple(history),
+        novelty=novelty,
+    )
+
+
+def _restore(
+    trainer: MemberTraining, checkpoints: Checkpoints | None, member: int
+) -> tuple[list[EpochRecord], NDArray[np.float32]]:
+    """Bring a member to where its checkpoint is; give its history and held-out logits there."""
+    checkpoint = checkpoints.load(member) if checkpoints is not None else None
+    if checkpoint is None:
+        return [], np.empty(0, dtype=np.float32)
+    tensors = dict(checkpoint.tensors)
+    logits = tensors.pop(_LOGITS).numpy()
+    trainer.restore(tensors, checkpoint.epochs)
+    return [EpochRecord(**each) for each in checkpoint.notes["history"]], logits
+
+
+def _measured(
+    member: int,
+    epoch: int,
+    loss: float,
+    logits: NDArray[np.float32],
+    truth: NDArray[np.bool_],
+    images_per_second: float,
+) -> EpochRecord:
+    odds = np.where(truth, -logits, logits).astype(np.float64)
+    return EpochRecord(
+        member,
+        epoch,
+        loss,
+        held_out_loss=float(np.logaddexp(0, odds).mean()),
+        held_out_auc=area_under_curve(logits, truth),
+        held_out_average_precision=average_precision(logits, truth),
+        held_out_purity_at_90=purity_at_completeness(logits, truth, 0.9),
+        images_per_second=images_per_second,
     )
 
 

@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from xsaga.errors import ModelError
 from xsaga.model.card import CARD_FILE, ModelCard, read_card, write_card
 from xsaga.model.device import resolve_device
-from xsaga.model.network import Architecture, CutoutNetwork
+from xsaga.model.network import Architecture, CutoutNetwork, build_network
+from xsaga.model.novelty import STATISTICS, Cloud, FeatureSpace, Novelty
 from xsaga.paths import placed
 from xsaga.shipped import weights_folder
 
@@ -33,10 +34,13 @@ class Model:
         What it is.
     networks : tuple of CutoutNetwork
         Members, in evaluation mode.
+    feature_space : FeatureSpace or None
+        What tells unfamiliar cutouts; there if the card has `novelty`.
     """
 
     card: ModelCard
     networks: tuple[CutoutNetwork, ...]
+    feature_space: FeatureSpace | None = None
 
 
 def shipped_models() -> tuple[str, ...]:
@@ -116,13 +120,21 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> Model:
         networks = tuple(
             _member(card.architecture, tensors, member).to(target) for member in range(card.members)
         )
-        _refuse_leftover(tensors, networks)
+        space = None
+        if card.novelty is not None:
+            space = _feature_space(card, tensors, networks[0].head.in_features).to(target)
+        _refuse_leftover(tensors, networks, space)
     except ModelError as error:
         raise ModelError(f"{path}: {error}; weights and card do not belong together") from error
-    return Model(card, networks)
+    return Model(card, networks, space)
 
 
-def save_model(folder: Path, card: ModelCard, networks: Sequence[CutoutNetwork]) -> Model:
+def save_model(
+    folder: Path,
+    card: ModelCard,
+    networks: Sequence[CutoutNetwork],
+    novelty: tuple[FeatureSpace, Novelty] | None = None,
+) -> Model:
     """Write a model, weights first, each file complete or not at all.
 
     Parameters
@@ -130,9 +142,11 @@ def save_model(folder: Path, card: ModelCard, networks: Sequence[CutoutNetwork])
     folder : Path
         Where it goes; made if absent. Its name is how the model is called.
     card : ModelCard
-        Description; `sha256` and `members` are set here to what is written.
+        Description; `sha256`, `members` and `novelty` are set here to what is written.
     networks : sequence of CutoutNetwork
         Members, of the card's architecture.
+    novelty : (FeatureSpace, Novelty), optional
+        From `xsaga.model.novelty.fit_feature_space`.
 
     Returns
     -------
@@ -150,16 +164,22 @@ def save_model(folder: Path, card: ModelCard, networks: Sequence[CutoutNetwork])
             raise ModelError(f"member {member} is not of the architecture of card {card.name}")
         for name, tensor in network.state_dict().items():
             tensors[_key(member, name)] = tensor.detach().cpu().contiguous()
+    if novelty is not None:
+        tensors |= _novelty_tensors(novelty[0])
     for key, tensor in tensors.items():
         _refuse_not_finite(key, tensor)
     data = safetensors.torch.save(tensors)
     written = dataclasses.replace(
-        card, members=len(networks), sha256=hashlib.sha256(data).hexdigest()
+        card,
+        members=len(networks),
+        sha256=hashlib.sha256(data).hexdigest(),
+        novelty=None if novelty is None else novelty[1],
     )
     with placed(folder / written.weights_file) as temporary:
         temporary.write_bytes(data)
     write_card(folder / CARD_FILE, written)
-    return Model(written, tuple(network.eval() for network in networks))
+    space = None if novelty is None else novelty[0]
+    return Model(written, tuple(network.eval() for network in networks), space)
 
 
 def _key(member: int, name: str) -> str:
@@ -170,7 +190,7 @@ def _member(
     architecture: Architecture, tensors: dict[str, torch.Tensor], member: int
 ) -> CutoutNetwork:
     with torch.device("meta"):  # shapes only: the weights come from the file
-        network = CutoutNetwork(architecture)
+        network = build_network(architecture)
     state = {}
     for name, wanted in network.state_dict().items():
         key = _key(member, name)
@@ -188,16 +208,51 @@ def _member(
     return network.eval()
 
 
+def _novelty_tensors(space: FeatureSpace) -> dict[str, torch.Tensor]:
+    return {
+        f"novelty.{place}.{name}": tensor.detach().cpu().contiguous()
+        for place, cloud in (("features", space.features), ("statistics", space.statistics))
+        for name, tensor in (("mean", cloud.mean), ("whitening", cloud.whitening))
+    }
+
+
+def _feature_space(
+    card: ModelCard, tensors: dict[str, torch.Tensor], features: int
+) -> FeatureSpace:
+    clouds = []
+    for place, width in (("features", features), ("statistics", STATISTICS * len(card.bands))):
+        parts = []
+        for name, shape in (("mean", (width,)), ("whitening", (width, width))):
+            key = f"novelty.{place}.{name}"
+            if key not in tensors:
+                raise ModelError(f"tensor {key} is missing")
+            if tensors[key].shape != shape or tensors[key].dtype != torch.float32:
+                raise ModelError(
+                    f"tensor {key} is {tensors[key].dtype} {tuple(tensors[key].shape)}, the card "
+                    f"needs {torch.float32} {shape}"
+                )
+            _refuse_not_finite(key, tensors[key])
+            parts.append(tensors[key])
+        clouds.append(Cloud(*parts))
+    return FeatureSpace(*clouds)
+
+
 def _refuse_not_finite(key: str, tensor: torch.Tensor) -> None:
     if not torch.isfinite(tensor).all():
         raise ModelError(f"tensor {key} holds values that are not finite")
 
 
-def _refuse_leftover(tensors: dict[str, torch.Tensor], networks: tuple[CutoutNetwork, ...]) -> None:
+def _refuse_leftover(
+    tensors: dict[str, torch.Tensor],
+    networks: tuple[CutoutNetwork, ...],
+    space: FeatureSpace | None,
+) -> None:
     expected = {
         _key(member, name)
         for member, network in enumerate(networks)
         for name in network.state_dict()
     }
+    if space is not None:
+        expected |= _novelty_tensors(space).keys()
     if leftover := sorted(set(tensors) - expected):
         raise ModelError(f"tensor {leftover[0]!r} is not part of the card's architecture")

@@ -1,0 +1,250 @@
+"""Trainings that are killed, resumed, changed or given objects without cutouts."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+
+from tests.small_runs import COMMAND, reproducible, xsaga
+from tests.toy_labels import SIZE, ToyLabels, make_toy_labels, rewrite_labels
+from xsaga.imaging.cutouts import CutoutSpec
+from xsaga.imaging.files import FileSource
+from xsaga.model.scoring import Scorer
+from xsaga.model.weights import load_model
+from xsaga.run import training_cutouts
+from xsaga.run.training_cutouts import fetch_parts, labelled_cutouts, usable_labels
+from xsaga.run.training_folder import TrainingPaths
+
+RESULTS = (
+    "model/weights.safetensors",
+    "model/card.json",
+    "held-out.parquet",
+    "left-out.parquet",
+)
+
+
+@pytest.fixture
+def toys(tmp_path: Path) -> ToyLabels:
+    return make_toy_labels(tmp_path / "toys")
+
+
+def table_of(toys: ToyLabels) -> pd.DataFrame:
+    return pd.read_parquet(toys.labels)
+
+
+def test_labels_and_imaging_make_a_model_that_scores(toys: ToyLabels, tmp_path: Path) -> None:
+    out = tmp_path / "training"
+    result = xsaga("train", *toys.options, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert "learnt from 96 objects, 0 left out" in result.output
+    model = load_model(out / "model")
+    card = model.card
+    assert (card.name, card.simulated, card.size) == ("training", True, SIZE)
+    assert card.image_release == ("toy",)
+    assert card.training_set.description.startswith("SIMULATED cutouts of 96")
+    assert card.training_set.numbers["z_limit"] == 0.03
+
+    labels = table_of(toys).set_index("label_id")
+    held_out = pd.read_parquet(out / "held-out.parquet").set_index("label_id")
+    assert set(held_out.index) == set(labels.index)
+    truth = labels["is_lowz"][held_out.index]
+    assert (held_out["is_lowz"] == truth).all()
+    assert held_out["logit"][truth].mean() > held_out["logit"][~truth].mean() + 1
+    patches = pd.concat([labels["group"][held_out.index], held_out["fold"]], axis=1)
+    assert (patches.groupby("group")["fold"].nunique() == 1).all()
+
+    source = FileSource(toys.files, CutoutSpec(size=SIZE))
+    ids = labels.index.to_numpy()
+    (batch,) = source.cutouts(np.zeros(96), np.zeros(96), ids)
+    scores = Scorer(model, precision="float32").score(batch.images)
+    near = labels["is_lowz"].to_numpy()[batch.index]
+    assert scores.p_lowz[near].mean() > 3 * scores.p_lowz[~near].mean()
+
+    history = pd.read_csv(out / "history.csv")
+    assert list(zip(history["member"], history["epoch"], strict=True)) == [
+        (member, epoch) for member in range(2) for epoch in range(3)
+    ]
+    if find_spec("matplotlib"):
+        assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_training_killed_again_and_again_ends_with_the_same_bytes(
+    toys: ToyLabels, tmp_path: Path
+) -> None:
+    def begin(out: Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, "train", *toys.options, "--name", "toy", "--out", str(out)],
+            env=reproducible(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    process = begin(whole)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    for line in ("member 1/2 epoch 2/3", "member 2/2 epoch 1/3"):
+        process = begin(broken)
+        assert process.stderr is not None
+        assert any(line in said for said in process.stderr), line
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert not (broken / "model").exists()
+    process = begin(broken)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "member 1/2" not in errors
+    for name in RESULTS:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    timeless = [
+        pd.read_csv(folder / "history.csv").drop(columns="images_per_second")
+        for folder in (whole, broken)
+    ]
+    pd.testing.assert_frame_equal(*timeless)
+
+
+def test_what_cannot_be_learnt_from_is_listed_with_the_reason(
+    toys: ToyLabels, tmp_path: Path
+) -> None:
+    table = table_of(toys)
+    table.loc[0, "conflict"] = True
+    table.loc[1, "z"] = np.nan
+    table.loc[2, ["z", "kind"]] = [np.nan, "artefact"]
+    rewrite_labels(toys, table)
+    (toys.files / "1003.fits").unlink()
+    (toys.files / "1004.fits").write_bytes(b"half a file")
+    out = tmp_path / "training"
+    result = xsaga("train", *toys.options, "--epochs", 1, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    left_out = pd.read_parquet(out / "left-out.parquet").set_index("label_id")
+    assert set(left_out.index) == {1000, 1001, 1003, 1004}
+    assert left_out["reason"][1000] == "its redshifts disagree"
+    assert left_out["reason"][1001] == "no redshift"
+    assert (left_out["reason"] != "").all()
+    learnt = pd.read_parquet(out / "held-out.parquet")["label_id"]
+    assert set(learnt) | set(left_out.index) == set(table["label_id"])
+    assert 1002 in set(learnt)
+
+
+def test_a_resume_with_other_settings_is_refused_by_key(toys: ToyLabels, tmp_path: Path) -> None:
+    out = tmp_path / "training"
+    assert xsaga("train", *toys.options, "--epochs", 1, "--out", out).exit_code == 0
+    weights = (out / "model/weights.safetensors").read_bytes()
+
+    refused = xsaga("train", *toys.options, "--epochs", 2, "--loss", "focal", "--out", out)
+    assert refused.exit_code == 1
+    assert "epochs: was 1, now 2; loss: was 'bce', now 'focal'" in refused.stderr
+    assert "--restart" in refused.stderr
+    other_images = ("--release", "other", "--epochs", 1, "--out", out)
+    refused = xsaga("train", *toys.options, *other_images)
+    assert "imaging.release: was 'toy', now 'other'" in refused.stderr
+    assert (out / "model/weights.safetensors").read_bytes() == weights
+
+    fetched = (out / "cutouts/part-00000/cutouts.npy").stat().st_mtime_ns
+    again = xsaga("train", *toys.options, "--epochs", 1, "--seed", 4, "--restart", "--out", out)
+    assert again.exit_code == 0, again.stderr
+    assert (out / "model/weights.safetensors").read_bytes() != weights
+    assert (out / "cutouts/part-00000/cutouts.npy").stat().st_mtime_ns == fetched
+    again = xsaga("train", *toys.options, *other_images, "--restart")
+    assert again.exit_code == 0, again.stderr
+    assert (out / "cutouts/part-00000/cutouts.npy").stat().st_mtime_ns != fetched
+    assert load_model(out / "model").card.image_release == ("other",)
+
+
+def test_labels_that_changed_are_another_training(toys: ToyLabels, tmp_path: Path) -> None:
+    out = tmp_path / "training"
+    assert xsaga("train", *toys.options, "--epochs", 1, "--out", out).exit_code == 0
+    table = table_of(toys)
+    table["is_lowz"] = ~table["is_lowz"]
+    rewrite_labels(toys, table)
+    refused = xsaga("train", *toys.options, "--epochs", 1, "--out", out)
+    assert refused.exit_code == 1
+    assert "labels: was" in refused.stderr
+
+
+def test_parts_that_are_fetched_are_not_fetched_again(
+    toys: ToyLabels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_cutouts, "PART", 20)
+    paths = TrainingPaths(tmp_path / "training")
+    wanted, left_out = usable_labels(table_of(toys), toys.labels)
+    source = FileSource(toys.files, CutoutSpec(size=SIZE), release="toy")
+    done = 0
+
+    def stop_in_the_third(count: int) -> None:
+        nonlocal done
+        done += count
+        if done > 45:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch_parts(paths, wanted, lambda: source, "float16", stop_in_the_third)
+    before = {path: path.stat().st_mtime_ns for path in paths.cutouts.rglob("cutouts.npy")}
+    assert len(before) == 2
+    for path in toys.files.iterdir():
+        if int(path.stem) in set(wanted["label_id"][:40]):
+            path.unlink()
+    fetch_parts(paths, wanted, lambda: source, "float16", lambda _: None)
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+    known = labelled_cutouts(paths, wanted, left_out, min_coverage=0.2)
+    assert known.images.shape == (96, 3, SIZE, SIZE)
+    assert known.left_out.empty
+    rows = np.array([95, 3, 41, 40, 0])
+    ids = known.labels["label_id"].to_numpy()
+    kept = toys.files / f"{ids[95]}.fits"
+    picked = known.images[rows]
+    np.testing.assert_array_equal(picked[0], fits.getdata(kept).astype(np.float16))
+    np.testing.assert_array_equal(picked, known.images[0:96][rows])
+
+
+def test_failed_cutouts_are_tried_again_when_asked(toys: ToyLabels, tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    ids = table_of(toys)["label_id"]
+    listed = pd.DataFrame({"source_id": ids, "path": [f"files/{number}.fits" for number in ids]})
+    listed.to_csv(table, index=False)
+    missing = toys.files / "1005.fits"
+    (tmp_path / "files").symlink_to(toys.files)
+    content = missing.read_bytes()
+    missing.unlink()
+    missing.mkdir()  # a file that cannot be read is no lasting outcome
+    out = tmp_path / "training"
+    options = [str(table) if word == str(toys.files) else word for word in toys.options]
+    assert xsaga("train", *options, "--epochs", 1, "--out", out).exit_code == 0
+    left_out = pd.read_parquet(out / "left-out.parquet")
+    assert left_out["label_id"].tolist() == [1005]
+    missing.rmdir()
+    missing.write_bytes(content)
+    refused = xsaga("train", *options, "--epochs", 1, "--retry-failed", "--out", out)
+    assert refused.exit_code == 1
+    assert "other data or settings" in refused.stderr
+    again = xsaga("train", *options, "--epochs", 1, "--restart", "--out", out)
+    assert again.exit_code == 0, again.stderr
+    assert "learnt from 96 objects" in again.output
+
+
+def test_nothing_to_learn_from_is_one_line(toys: ToyLabels, tmp_path: Path) -> None:
+    for path in toys.files.iterdir():
+        path.unlink()
+    out = tmp_path / "training"
+    result = xsaga("train", *toys.options, "--out", out)
+    assert result.exit_code == 1
+    assert "none of the 96 labelled objects has a usable cutout" in result.stderr
+    assert len(pd.read_parquet(out / "left-out.parquet")) == 96
+
+
+def test_the_log_holds_each_epoch(toys: ToyLabels, tmp_path: Path) -> None:
+    out = tmp_path / "training"
+    assert xsaga("train", *toys.options, "--epochs", 1, "--out", out).exit_code == 0
+    events = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["begin", "fetched", "epoch", "epoch", "end"]

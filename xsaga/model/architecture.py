@@ -1,0 +1,88 @@
+"""What a network is made of, as numbers and a name: enough to build it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xsaga.errors import ModelError
+
+_MAX_STAGES, _MAX_BLOCKS, _MAX_CHANNELS = 8, 64, 4096
+
+KINDS = ("residual", "foveal", "xresnet")
+"""Networks that can be built, each in a module of that name."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What a network is made of; stored in the model's card.
+
+    Parameters
+    ----------
+    kind : {'residual', 'foveal', 'xresnet'}
+        Which network; the other values are its sizes.
+    bands : int
+        Image planes.
+    stem_channels : int
+        Channels of the first convolution, at half the cutout's resolution.
+    stage_channels : tuple of int
+        Channels of each residual stage; each stage after the first halves the resolution.
+    stage_blocks : tuple of int
+        Residual blocks of each stage.
+    centre_width : float
+        Standard deviation of the Gaussian weight of the centred mean, as a fraction of the side
+        of the maps ('residual' and 'foveal').
+    dropout : float
+        Probability with which a pooled feature is dropped in training.
+    surround_channels : tuple of int
+        Channels of each stage of the surround ('foveal').
+    centre_share : float
+        Side of the centre as a fraction of the cutout's ('foveal').
+
+    Raises
+    ------
+    ModelError
+        If a value is out of range.
+    """
+
+    kind: str = "residual"
+    bands: int = 3
+    stem_channels: int = 16
+    stage_channels: tuple[int, ...] = (32, 64, 128, 192)
+    stage_blocks: tuple[int, ...] = (1, 1, 2, 1)
+    centre_width: float = 0.15
+    dropout: float = 0.1
+    surround_channels: tuple[int, ...] = (32, 64, 96)
+    centre_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        counts = (self.bands, self.stem_channels, *self.stage_channels, *self.surround_channels)
+        if self.kind not in KINDS:
+            raise ModelError(
+                f"architecture: kind {self.kind!r} is none of {', '.join(KINDS)}: made by a newer "
+                "xsaga, or misspelt"
+            )
+        if not 1 <= len(self.stage_channels) == len(self.stage_blocks) <= _MAX_STAGES:
+            raise ModelError(
+                f"architecture: stage_channels and stage_blocks need one entry for each of 1 to "
+                f"{_MAX_STAGES} stages, not {len(self.stage_channels)} and {len(self.stage_blocks)}"
+            )
+        if not 1 <= len(self.surround_channels) <= _MAX_STAGES:
+            raise ModelError(
+                f"architecture: surround_channels needs 1 to {_MAX_STAGES} stages, not "
+                f"{len(self.surround_channels)}"
+            )
+        if not all(1 <= count <= _MAX_CHANNELS for count in counts):
+            raise ModelError(f"architecture: channels must be 1 to {_MAX_CHANNELS}, not {counts}")
+        if not all(1 <= count <= _MAX_BLOCKS for count in self.stage_blocks):
+            raise ModelError(
+                f"architecture: stage_blocks must be 1 to {_MAX_BLOCKS}, not {self.stage_blocks}"
+            )
+        if not (0.01 <= self.centre_width <= 10 and 0 <= self.dropout < 1):
+            raise ModelError(
+                f"architecture: centre_width {self.centre_width} must be 0.01 to 10 and dropout "
+                f"{self.dropout} in [0, 1)"
+            )
+        if not 0 < self.centre_share <= 1:
+            raise ModelError(
+                f"architecture: centre_share must be above 0, up to 1, not {self.centre_share}"
+            )

@@ -1,0 +1,61 @@
+"""A network with a sharp centre and a coarse surround, as an eye has.
+
+The targets are centred and mostly small: their knots, bars and edges want the full resolution, but
+only in the middle. What is around them (the large galaxy a shred belongs to, a star's halo, a
+host) wants the whole field, but not the resolution. A first convolution at half the cutout's
+resolution (0.52 arcsec, which still samples the point spread function) is shared; from there the
+central part goes on as it is, and all of it is averaged to a quarter of the resolution.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from xsaga.model.architecture import Architecture
+from xsaga.model.layers import ConvNorm, CutoutNetwork, centred_mean, residual_stages
+
+_COARSE = 4
+"""How much coarser the surround is than the centre."""
+
+
+class FovealNetwork(CutoutNetwork):
+    """Residual stages on the central part of the cutout, and others on all of it, coarser.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        What to build.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        centre, surround = architecture.stage_channels, architecture.surround_channels
+        super().__init__(architecture, 3 * centre[-1] + 2 * surround[-1])
+        narrow = architecture.stem_channels
+        self.stem = nn.Sequential(
+            ConvNorm(architecture.bands, narrow, 5, stride=2), nn.ReLU(inplace=True)
+        )
+        self.centre = residual_stages(narrow, centre, architecture.stage_blocks)
+        self.surround = residual_stages(narrow, surround, (1,) * len(surround))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Give mean, maximum and centred mean of the centre, mean and maximum of the surround."""
+        maps = self.stem(images)
+        size = maps.shape[-1]
+        side = min(size, max(1, round(size * self.architecture.centre_share)))
+        start = (size - side) // 2
+        middle = slice(start, start + side)
+        # Features leave the convolutions in whatever precision these run in; the sums over the
+        # map and the last layer are cheap and always done in float32.
+        centre = self.centre(maps[..., middle, middle]).float()
+        coarse = functional.avg_pool2d(maps, _COARSE, ceil_mode=True, count_include_pad=False)
+        surround = self.surround(coarse).float()
+        pooled = [
+            centre.mean((2, 3)),
+            centre.amax((2, 3)),
+            centred_mean(centre, self.architecture.centre_width),
+            surround.mean((2, 3)),
+            surround.amax((2, 3)),
+        ]
+        return torch.cat(pooled, dim=1)

@@ -1,0 +1,163 @@
+"""What all networks share: the class they belong to and the layers they are made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from xsaga.model.architecture import Architecture
+
+
+class CutoutNetwork(nn.Module, ABC):
+    """From stretched cutouts to one logit of z < 0.03 each.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        What to build.
+    width : int
+        Number of features.
+
+    Attributes
+    ----------
+    head : nn.Linear
+        From features to the logit.
+    """
+
+    def __init__(self, architecture: Architecture, width: int) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.dropout = nn.Dropout(architecture.dropout)
+        self.head = nn.Linear(width, 1)
+
+    @abstractmethod
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Give the features that the logit is a linear function of.
+
+        Parameters
+        ----------
+        images : Tensor, shape (N, bands, size, size)
+            Stretched cutouts.
+
+        Returns
+        -------
+        Tensor of float32, shape (N, head.in_features)
+        """
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Give the logits that belong to features.
+
+        Parameters
+        ----------
+        features : Tensor of float32, shape (N, head.in_features)
+            From `features`.
+
+        Returns
+        -------
+        Tensor of float32, shape (N,)
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            logits: torch.Tensor = self.head(self.dropout(features))
+        return logits[:, 0]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Give the logits of a batch.
+
+        Parameters
+        ----------
+        images : Tensor, shape (N, bands, size, size)
+            Stretched cutouts.
+
+        Returns
+        -------
+        Tensor of float32, shape (N,)
+        """
+        return self.logits(self.features(images))
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias and its batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Convolve and normalise, (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        normed: torch.Tensor = self.norm(self.conv(maps))
+        return normed
+
+    def folded(self) -> nn.Conv2d:
+        """Give the one convolution that does the same in evaluation mode."""
+        return nn.utils.fuse_conv_bn_eval(self.conv, self.norm)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions beside an identity (1×1 where the channels change).
+
+    Where the resolution halves, the map is averaged before: a shift by one pixel then hardly
+    changes the outcome (Zhang 2019, arXiv:1904.11486).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, halve: bool) -> None:
+        super().__init__()
+        self.halve = halve
+        self.first = ConvNorm(inputs, outputs, 3)
+        self.second = ConvNorm(outputs, outputs, 3)
+        self.shortcut = nn.Identity() if inputs == outputs else ConvNorm(inputs, outputs, 1)
+        # A block starts as its shortcut: the deep network begins to learn as a shallow one.
+        nn.init.zeros_(self.second.norm.weight)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Give maps (N, outputs, H, W), or half of H and W (rounded up) where it halves."""
+        if self.halve:
+            maps = functional.avg_pool2d(maps, 2, ceil_mode=True, count_include_pad=False)
+        change = self.second(functional.relu_(self.first(maps)))
+        return functional.relu_(change.add_(self.shortcut(maps)))
+
+
+def residual_stages(inputs: int, channels: tuple[int, ...], blocks: tuple[int, ...]) -> nn.Module:
+    """Chain stages of residual blocks; each stage but the first halves the resolution.
+
+    Parameters
+    ----------
+    inputs : int
+        Channels that come in.
+    channels, blocks : tuple of int
+        Channels and number of blocks of each stage.
+
+    Returns
+    -------
+    nn.Sequential
+    """
+    chain: list[nn.Module] = []
+    for stage, (outputs, count) in enumerate(zip(channels, blocks, strict=True)):
+        for block in range(count):
+            chain.append(ResidualBlock(inputs, outputs, halve=stage > 0 and block == 0))
+            inputs = outputs
+    return nn.Sequential(*chain)
+
+
+def centred_mean(maps: torch.Tensor, width: float) -> torch.Tensor:
+    """Mean of maps with a Gaussian weight about their centre.
+
+    Parameters
+    ----------
+    maps : Tensor of float32, shape (N, channels, H, H)
+        Feature maps.
+    width : float
+        Standard deviation of the weight as a fraction of the side.
+
+    Returns
+    -------
+    Tensor of float32, shape (N, channels)
+    """
+    size = maps.shape[-1]
+    offset = (torch.arange(size, device=maps.device, dtype=torch.float32) + 0.5) / size - 0.5
+    profile = torch.exp(-0.5 * (offset / width) ** 2)
+    weight = profile[:, None] * profile
+    return (maps * (weight / weight.sum())).sum((2, 3))

@@ -1,0 +1,323 @@
+"""From labels and imaging to a trained model: fetch, learn, measure, write."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from xsaga import __version__
+from xsaga.catalog.label_file import LabelFile, read_labels
+from xsaga.config import RunConfig, result_settings
+from xsaga.errors import CatalogError, ConfigError, MissingExtraError
+from xsaga.imaging.cutouts import CutoutSource
+from xsaga.model.card import TrainingSet
+from xsaga.model.checkpoints import Checkpoints
+from xsaga.model.device import resolve_device, resolve_precision
+from xsaga.model.recipes import Recipe
+from xsaga.model.training import EpochRecord, Fit, fit
+from xsaga.model.weights import save_model
+from xsaga.paths import placed
+from xsaga.report.training_curves import write_training_curves
+from xsaga.run.folder import locked
+from xsaga.run.imaging import check_imaging, open_imaging
+from xsaga.run.log import RunLog
+from xsaga.run.progress import progress
+from xsaga.run.training_cutouts import (
+    LabelledCutouts,
+    fetch_parts,
+    forget_failed,
+    labelled_cutouts,
+    usable_labels,
+)
+from xsaga.run.training_folder import (
+    FETCHING,
+    LEARNING,
+    TrainingPaths,
+    TrainingRecord,
+    begin_or_resume,
+    make_record,
+)
+from xsaga.targets.provenance import sha256_of
+
+HELD_OUT_COLUMNS = ("label_id", "ra", "dec", "group", "is_lowz", "shred", "kind", "z", "mag_r")
+"""Columns of the labels that the held-out logits are written with."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What to train, on what, and how.
+
+    Parameters
+    ----------
+    labels : Path
+        File of labels.
+    config : RunConfig
+        Its sections ``imaging`` and ``store``, and device and precision of ``model``, are used.
+    recipe : Recipe
+        With the settings that the user replaced.
+    name : str
+        Of the model.
+    """
+
+    labels: Path
+    config: RunConfig
+    recipe: Recipe
+    name: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training gave.
+
+    Parameters
+    ----------
+    paths : TrainingPaths
+        Where it is.
+    metrics : dict of str to float
+        On held-out objects, at the mix of the labels.
+    learnt, left_out : int
+        Objects that were learnt from and that were not.
+    """
+
+    paths: TrainingPaths
+    metrics: dict[str, float]
+    learnt: int
+    left_out: int
+
+
+class _Imaging:
+    """The source of cutouts, opened when it is first needed."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    @cached_property
+    def source(self) -> CutoutSource:
+        source = open_imaging(self._config.imaging)
+        if not source.release:
+            source.close()
+            raise ConfigError(
+                "nothing tells which image release the cutouts are of, which a model must know: "
+                "give --release NAME, e.g. ls-dr9"
+            )
+        return source
+
+    def close(self) -> None:
+        if "source" in self.__dict__:
+            self.source.close()
+
+
+def train(
+    plan: TrainingPlan,
+    folder: Path,
+    *,
+    command: str,
+    console: Console,
+    restart: bool = False,
+    retry_failed: bool = False,
+) -> Trained:
+    """Train a model, going on where an earlier call stopped.
+
+    Parameters
+    ----------
+    plan : TrainingPlan
+        What to do.
+    folder : Path
+        Training folder; made if need be.
+    command : str
+        Command line, for the record.
+    console : Console
+        Where to show progress.
+    restart : bool
+        Discard what was learnt before.
+    retry_failed : bool
+        Try cutouts again that could not be had.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    XsagaError
+        Labels, imaging, settings or folder cannot be used.
+    """
+    check_imaging(plan.config.imaging)
+    labels = read_labels(plan.labels)
+    device = resolve_device(plan.config.model.device)
+    precision = resolve_precision(plan.config.model.precision, device)
+    record = make_record(_settings(plan, f"{device}", precision), command)
+    wanted, unusable = usable_labels(labels.table, plan.labels)
+    paths = TrainingPaths(folder)
+    imaging = _Imaging(plan.config)
+    with locked(paths):
+        record = begin_or_resume(paths, record, restart=restart)
+        log = RunLog(paths.log, lambda text: console.print(text, highlight=False, markup=False))
+        log.event("begin", command=command, fingerprint=record.fingerprint)
+        try:
+            if retry_failed:
+                again = forget_failed(paths, wanted)
+                log.event("retry", f"parts with failures that are fetched again: {again}")
+            with progress("fetching cutouts", len(wanted), console) as advance:
+                dtype = plan.config.store.dtype
+                fetch_parts(paths, wanted, lambda: imaging.source, dtype, advance)
+            known = _open(plan, paths, wanted, unusable)
+            log.event(
+                "fetched",
+                f"{len(known.labels):,} objects to learn from, "
+                f"{int(known.labels['is_lowz'].sum()):,} of them near; "
+                f"{len(known.left_out):,} left out (see {paths.left_out.name})",
+            )
+            fitted = _fit(plan, paths, record, known, log)
+        except BaseException as error:
+            log.event("stopped", error=type(error).__name__, why=str(error))
+            raise
+        finally:
+            imaging.close()
+        _write(plan, paths, record, labels, known, fitted, log)
+        log.event("end", metrics=fitted.metrics)
+    return Trained(paths, fitted.metrics, len(known.labels), len(known.left_out))
+
+
+def _settings(plan: TrainingPlan, device: str, precision: str) -> dict[str, dict[str, Any]]:
+    imaging = {
+        key: value
+        for key, value in result_settings(plan.config).items()
+        if key.startswith(("imaging.", "store.")) and key != "imaging.min_coverage"
+    }
+    recipe = plan.recipe
+    learning = {
+        "recipe": recipe.name,
+        "imaging.min_coverage": plan.config.imaging.min_coverage,
+        "device": device,
+        "precision": precision,
+        "xsaga version": __version__,
+        **{f"architecture.{key}": value for key, value in asdict(recipe.architecture).items()},
+        **{f"stretch.{key}": value for key, value in asdict(recipe.stretch).items()},
+        **asdict(recipe.settings),
+    }
+    return {FETCHING: {"labels": sha256_of(plan.labels), **imaging}, LEARNING: learning}
+
+
+def _open(
+    plan: TrainingPlan, paths: TrainingPaths, wanted: pd.DataFrame, unusable: pd.DataFrame
+) -> LabelledCutouts:
+    if wanted.empty:
+        raise CatalogError(f"{plan.labels}: no row has a redshift that can be learnt from")
+    known = labelled_cutouts(paths, wanted, unusable, plan.config.imaging.min_coverage)
+    with placed(paths.left_out) as temporary:
+        known.left_out.to_parquet(temporary, index=False)
+    if known.labels.empty:
+        raise CatalogError(
+            f"none of the {len(known.left_out)} labelled objects has a usable cutout; the reasons "
+            f"are in {paths.left_out}"
+        )
+    return known
+
+
+def _fit(
+    plan: TrainingPlan,
+    paths: TrainingPaths,
+    record: TrainingRecord,
+    known: LabelledCutouts,
+    log: RunLog,
+) -> Fit:
+    # A cutout that could be had at last, or no more, makes it another training.
+    objects = known.labels[["label_id", "is_lowz", "group"]].to_numpy(np.int64).tobytes()
+    checkpoints = Checkpoints(
+        paths.checkpoints, f"{record.fingerprint}-{hashlib.sha256(objects).hexdigest()}"
+    )
+    settings = plan.recipe.settings
+    resumed = paths.checkpoints.is_dir()
+    if not resumed:
+        paths.history.unlink(missing_ok=True)
+
+    def tell(epoch: EpochRecord) -> None:
+        line = pd.DataFrame([asdict(epoch)])
+        line.to_csv(paths.history, mode="a", index=False, header=not paths.history.is_file())
+        log.event("epoch", format_epoch(epoch, settings.members, settings.epochs), **asdict(epoch))
+
+    fitted = fit(
+        known.images,
+        known.labels["is_lowz"],
+        groups=known.labels["group"],
+        architecture=plan.recipe.architecture,
+        stretch=plan.recipe.stretch,
+        settings=settings,
+        device=plan.config.model.device,
+        precision=plan.config.model.precision,
+        checkpoints=checkpoints,
+        progress=tell,
+    )
+    # Written anew: a process that was killed may have missed an epoch that has its checkpoint.
+    with placed(paths.history) as temporary:
+        pd.DataFrame([asdict(epoch) for epoch in fitted.history]).to_csv(temporary, index=False)
+    return fitted
+
+
+def format_epoch(epoch: EpochRecord, members: int, epochs: int) -> str:
+    """One line on how an epoch went."""
+    return (
+        f"member {epoch.member + 1}/{members} epoch {epoch.epoch + 1}/{epochs}: "
+        f"loss {epoch.loss:.4f}; held out: loss {epoch.held_out_loss:.4f}, "
+        f"AUC {epoch.held_out_auc:.4f}, average precision {epoch.held_out_average_precision:.3f}, "
+        f"purity {epoch.held_out_purity_at_90:.3f} at 90 % completeness; "
+        f"{epoch.images_per_second:.0f} images/s"
+    )
+
+
+def _write(
+    plan: TrainingPlan,
+    paths: TrainingPaths,
+    record: TrainingRecord,
+    labels: LabelFile,
+    known: LabelledCutouts,
+    fitted: Fit,
+    log: RunLog,
+) -> None:
+    """Write held-out logits, curves and, last, the model."""
+    held_out = known.labels[list(HELD_OUT_COLUMNS)].assign(
+        fold=fitted.fold, logit=fitted.held_out_logit
+    )
+    with placed(paths.held_out) as temporary:
+        held_out.to_parquet(temporary, index=False)
+    try:
+        write_training_curves(paths.curves, pd.DataFrame([asdict(e) for e in fitted.history]))
+    except MissingExtraError as error:
+        log.event("no curves", f"note: no picture of the curves; {error}")
+    imaging = plan.config.imaging
+    simulated = bool(labels.record.get("simulated", False))
+    near = int(known.labels["is_lowz"].sum())
+    card = fitted.card(
+        name=plan.name,
+        version="1",
+        kind=f"recipe {plan.recipe.name}{', simulated' if simulated else ''}",
+        simulated=simulated,
+        bands=("g", "r", "z"),
+        pixel_scale=imaging.pixel_scale,
+        size=imaging.size,
+        image_release=(paths.release.read_text(encoding="utf-8").strip(),),
+        training_set=TrainingSet(
+            f"{'SIMULATED ' if simulated else ''}cutouts of {len(known.labels)} labelled objects "
+            f"({', '.join(sorted(set(known.labels['source'])))}), folds by patch of sky; metrics "
+            "are at the mix of these objects",
+            {
+                "objects": float(len(known.labels)),
+                "low_redshift": float(near),
+                "left_out": float(len(known.left_out)),
+                "groups": float(known.labels["group"].nunique()),
+                "z_limit": float(labels.record["z_limit"]),
+                "epochs": float(plan.recipe.settings.epochs),
+                "seed": float(plan.recipe.settings.seed),
+            },
+        ),
+        created=record.created[:10],
+    )
+    save_model(paths.model, card, fitted.networks, fitted.novelty)

@@ -1,0 +1,222 @@
+"""Labels and imaging to cutouts on disk, part by part, and from there to training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xsaga.errors import CatalogError
+from xsaga.imaging.cutouts import CutoutSource, CutoutStatus
+from xsaga.imaging.store import CutoutWriter, StoreDtype, read_cutouts
+from xsaga.paths import placed
+from xsaga.run.tile import why_unusable
+from xsaga.run.training_folder import TrainingPaths
+from xsaga.sky.tiles import tile_pixels
+
+PART = 2048
+"""Objects whose cutouts are put on disk together: what is lost at most when a fetch is killed."""
+
+_ORDER = 12
+"""HEALPix order by which objects are sorted: neighbours on the sky come from the same bricks."""
+
+NO_REDSHIFT, CONFLICT = "no redshift", "its redshifts disagree"
+LEFT_OUT_COLUMNS = ("label_id", "ra", "dec", "z", "is_lowz", "reason")
+
+
+@dataclass(frozen=True)
+class PartedImages:
+    """Images that lie in several arrays, indexed as if they were one.
+
+    Parameters
+    ----------
+    parts : tuple of ndarray, each of shape (M, bands, size, size)
+        Mostly memory-mapped; at least one.
+    part, row : ndarray of int64, shape (N,)
+        Where each image lies.
+    """
+
+    parts: tuple[NDArray[np.floating], ...]
+    part: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, bands, size, size)."""
+        return (len(self.part), *self.parts[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """That of all parts."""
+        return self.parts[0].dtype
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.floating]:
+        part, row = self.part[rows], self.row[rows]
+        images = np.empty((len(part), *self.shape[1:]), dtype=self.parts[0].dtype)
+        for number in np.unique(part):
+            here = np.flatnonzero(part == number)
+            # `take` lets other threads run while it waits for the disk; indexing does not.
+            images[here] = self.parts[number].take(row[here], axis=0)
+        return images
+
+
+@dataclass(frozen=True)
+class LabelledCutouts:
+    """What can be learnt from.
+
+    Parameters
+    ----------
+    images : PartedImages
+        Cutouts of the N objects of `labels`.
+    labels : DataFrame
+        Rows of the labels that have a usable cutout, in the order of the images.
+    left_out : DataFrame
+        The other rows: columns `LEFT_OUT_COLUMNS`.
+    """
+
+    images: PartedImages
+    labels: pd.DataFrame
+    left_out: pd.DataFrame
+
+
+def usable_labels(labels: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divide labels into those to fetch cutouts of, in the order of the sky, and the rest.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        Of `xsaga.catalog.label_file.read_labels`.
+    path : Path
+        The file, for messages.
+
+    Returns
+    -------
+    wanted, left_out : DataFrame
+        `left_out` has the reason in a column.
+
+    Raises
+    ------
+    CatalogError
+        Identifiers are not unique.
+    """
+    twice = labels["label_id"].duplicated()
+    if twice.any():
+        raise CatalogError(
+            f"{path}: label_id {labels['label_id'][twice].iloc[0]} stands there twice; make the "
+            "labels anew with `xsaga labels`"
+        )
+    nameless = labels["z"].isna() & (labels["kind"] != "artefact")
+    reason = np.select([labels["conflict"], nameless], [CONFLICT, NO_REDSHIFT], default="")
+    wanted = labels[reason == ""]
+    pixels = tile_pixels(wanted["ra"], wanted["dec"], _ORDER)
+    order = np.lexsort((wanted["label_id"], pixels, wanted["group"]))
+    left_out = labels.assign(reason=reason)[reason != ""]
+    return wanted.iloc[order].reset_index(drop=True), left_out.reset_index(drop=True)
+
+
+def fetch_parts(
+    paths: TrainingPaths,
+    wanted: pd.DataFrame,
+    imaging: Callable[[], CutoutSource],
+    dtype: StoreDtype,
+    advance: Callable[[int], None],
+) -> None:
+    """Put the cutouts of all objects on disk; parts that are there are left alone.
+
+    Parameters
+    ----------
+    paths : TrainingPaths
+        Where they go.
+    wanted : DataFrame
+        Of `usable_labels`.
+    imaging : callable
+        Gives the source of cutouts; called only when it is needed.
+    dtype : {'float16', 'float32'}
+        How pixels are kept.
+    advance : callable
+        Told how many more objects have their cutout.
+
+    Raises
+    ------
+    ImagingError
+        The imaging as a whole cannot be used, or the disk is full.
+    """
+    for number, some in enumerate(_parts(wanted)):
+        part = paths.part(number)
+        if part.cutout_index.is_file():
+            advance(len(some))
+            continue
+        source = imaging()
+        if not paths.release.is_file():
+            with placed(paths.release) as temporary:
+                temporary.write_text(source.release + "\n", encoding="utf-8")
+        ra, dec = some["ra"].to_numpy(np.float64), some["dec"].to_numpy(np.float64)
+        label_id = some["label_id"].to_numpy(np.int64)
+        with CutoutWriter(part, label_id, source.spec, dtype) as writer:
+            for batch in source.cutouts(ra, dec, label_id):
+                writer.put(batch)
+                advance(len(batch))
+
+
+def forget_failed(paths: TrainingPaths, wanted: pd.DataFrame) -> int:
+    """Make parts undone in which a cutout could not be had; give their number."""
+    forgotten = 0
+    for number, _ in enumerate(_parts(wanted)):
+        part = paths.part(number)
+        if not part.cutout_index.is_file():
+            continue
+        status = pd.read_parquet(part.cutout_index, columns=["status"])["status"]
+        if (status == CutoutStatus.FAILED).any():
+            part.cutout_index.unlink()
+            forgotten += 1
+    return forgotten
+
+
+def labelled_cutouts(
+    paths: TrainingPaths, wanted: pd.DataFrame, left_out: pd.DataFrame, min_coverage: float
+) -> LabelledCutouts:
+    """Open the cutouts on disk and match them with their labels.
+
+    Parameters
+    ----------
+    paths : TrainingPaths
+        Where `fetch_parts` put them.
+    wanted, left_out : DataFrame
+        Of `usable_labels`; something must be wanted.
+    min_coverage : float
+        Least share of pixels with data, in every band.
+
+    Returns
+    -------
+    LabelledCutouts
+        No row of the labels is in neither table.
+
+    Raises
+    ------
+    ImagingError
+        Files are missing or damaged.
+    """
+    stored = [read_cutouts(paths.part(number)) for number, _ in enumerate(_parts(wanted))]
+    index = pd.concat([each.index for each in stored], ignore_index=True)
+    reason = why_unusable(index, min_coverage)
+    usable = reason == ""
+    part = np.repeat(np.arange(len(stored)), [len(each.index) for each in stored])
+    columns = list(LEFT_OUT_COLUMNS)
+    missed = wanted.assign(reason=reason)[~usable]
+    return LabelledCutouts(
+        PartedImages(
+            tuple(each.images for each in stored),
+            part[usable],
+            index["row"].to_numpy(np.int64)[usable],
+        ),
+        wanted[usable].reset_index(drop=True),
+        pd.concat([left_out[columns], missed[columns]], ignore_index=True),
+    )
+
+
+def _parts(wanted: pd.DataFrame) -> list[pd.DataFrame]:
+    return [wanted.iloc[start : start + PART] for start in range(0, len(wanted), PART)]
