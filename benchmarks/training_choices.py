@@ -82,7 +82,7 @@ def choices() -> Iterator[tuple[str, Recipe]]:
 
 def some_objects(training: Path, labels: Path, most: int | None) -> LabelledCutouts:
     """Open the cutouts of a training; leave patches of sky out until few enough are left."""
-    wanted, unusable = usable_labels(read_labels(labels).table, labels)
+    wanted, unusable = usable_labels(read_labels(labels).table, labels, (None, 21.3))
     known = labelled_cutouts(TrainingPaths(training), wanted, unusable, min_coverage=0.2)
     if most is None or len(known.labels) <= most:
         return known

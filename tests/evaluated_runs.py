@@ -113,6 +113,7 @@ def labels_of(truth: pd.DataFrame, path: Path, *, simulated: bool = True) -> Pat
             **{name: truth[name].to_numpy() for name in ("ra", "dec", "z", "is_lowz", "kind")},
             "z_quality": np.full(count, 4, np.int32),
             "shred": np.zeros(count, bool),
+            "training": np.zeros(count, bool),
             **nothing,
             "source": "made",
             "host": "",

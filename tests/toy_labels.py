@@ -53,6 +53,7 @@ def make_toy_labels(folder: Path, count: int = 96) -> ToyLabels:
             "z_quality": np.full(count, 4, np.int32),
             "is_lowz": wide,
             "shred": False,
+            "training": False,
             "kind": "galaxy",
             **{
                 name: random.uniform(18, 21, count).astype(np.float32)

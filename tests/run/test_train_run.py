@@ -177,7 +177,7 @@ def test_parts_that_are_fetched_are_not_fetched_again(
 ) -> None:
     monkeypatch.setattr(training_cutouts, "PART", 20)
     paths = TrainingPaths(tmp_path / "training")
-    wanted, left_out = usable_labels(table_of(toys), toys.labels)
+    wanted, left_out = usable_labels(table_of(toys), toys.labels, (None, None))
     source = FileSource(toys.files, CutoutSpec(size=SIZE), release="toy")
     done = 0
 

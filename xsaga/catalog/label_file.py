@@ -27,6 +27,7 @@ LABEL_FIELDS: tuple[Field, ...] = (
     Field("z_quality", pa.int32(), "", "quality of the redshift; 4 where all are good"),
     Field("is_lowz", pa.bool_(), "", "a galaxy nearer than the limit, and no shred"),
     Field("shred", pa.bool_(), "", "a piece of a large galaxy"),
+    Field("training", pa.bool_(), "", "added to a simulated sky to learn from; no sky has it"),
     Field("kind", pa.string(), "", "galaxy, star, quasar, artefact; empty: not known"),
     *(FIELDS_BY_NAME[name] for name in ("mag_g", "mag_r", "mag_z", "sb_r", "radius", "ba")),
     FIELDS_BY_NAME["sersic"],

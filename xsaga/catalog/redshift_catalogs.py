@@ -62,6 +62,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "z_quality": ("z_quality", "zquality", "z_q", "zq", "nq", "zqual", *WARNING_COLUMNS),
     "kind": ("kind", "spectype"),
     "shred": ("shred",),
+    "training": ("training",),
     "host": ("host", "HOSTID"),
     "source": ("source",),
 }
@@ -210,8 +211,8 @@ def read_redshifts(
     -------
     DataFrame
         ``label_id``, ``id_known`` (not made from the position), ``ra``, ``dec``, ``z``,
-        ``z_quality``, ``shred``, ``kind``, `PHOTOMETRY`, ``source`` (the catalog's own word,
-        else the file's name), ``host``, ``input_file``, ``input_row``.
+        ``z_quality``, ``shred``, ``training``, ``kind``, `PHOTOMETRY`, ``source`` (the
+        catalog's own word, else the file's name), ``host``, ``input_file``, ``input_row``.
 
     Raises
     ------
@@ -305,7 +306,7 @@ def _labels(piece: Piece, columns: Mapping[str, str]) -> pd.DataFrame:
         quality = np.where(known, given, BAD)
     words = {
         name: _words(piece, name) if name in columns else np.full(len(piece), "", object)
-        for name in ("kind", "host", "source", "shred")
+        for name in ("kind", "host", "source", "shred", "training")
     }
     return pd.DataFrame(
         {
@@ -313,6 +314,7 @@ def _labels(piece: Piece, columns: Mapping[str, str]) -> pd.DataFrame:
             "z_quality": np.clip(quality, -1, np.iinfo(np.int32).max),
             "kind": [_KIND_WORDS.get(word.lower(), "") for word in words["kind"]],
             "shred": [word.lower() in _TRUE_WORDS for word in words["shred"]],
+            "training": [word.lower() in _TRUE_WORDS for word in words["training"]],
             "host": words["host"],
             "source": words["source"],
         }

@@ -24,7 +24,11 @@ _SETTINGS = (
     ("--loss", click.Choice(["bce", "focal", "weighted"]), "Cross-entropy, focal, or weighted."),
     ("--positive-weight", float, "Weight of a near galaxy in the weighted loss; 0: even classes."),
     ("--sampling", click.Choice(["natural", "balanced"]), "Objects as they are, or classes even."),
-    ("--target-rate", float, "Share of near galaxies among the sources that will be scored."),
+    (
+        "--target-rate",
+        float,
+        "Share of near galaxies where it will be used.",
+    ),
     ("--seed", int, "Same seed, same weights (on one machine, with as many threads)."),
 )
 
@@ -51,6 +55,8 @@ def _settings(command: Any) -> Any:
 )
 @click.option("--recipe", default="xsaga", show_default=True, help="xsaga, or xsaga2022.")
 @click.option("--name", help="Name of the model.  [default: name of the training folder]")
+@click.option("--r-min", type=float, help="Leave brighter objects out.")
+@click.option("--r-max", type=float, help="Leave fainter objects out.")
 @click.option("--restart", is_flag=True, help="Discard what was learnt; keep fitting cutouts.")
 @click.option("--retry-failed", is_flag=True, help="Try cutouts again that could not be had.")
 @_settings
@@ -61,6 +67,8 @@ def train(
     out: str,
     recipe: str,
     name: str | None,
+    r_min: float | None,
+    r_max: float | None,
     restart: bool,
     retry_failed: bool,
     **given: Any,
@@ -89,6 +97,7 @@ def train(
         config=with_options(base_config(where), given),
         recipe=dataclasses.replace(chosen, settings=settings),
         name=name or folder.resolve().name,
+        r_limits=(r_min, r_max),
     )
     trained = run_training(
         plan,

@@ -119,7 +119,7 @@ def log_odds_shift(train_rate: float, target_rate: float) -> float:
 def fit_calibration(
     logits: ArrayLike,
     labels: ArrayLike,
-    target_rate: float,
+    target_rate: float | None = None,
     *,
     weight: ArrayLike | None = None,
 ) -> Calibration:
@@ -132,8 +132,8 @@ def fit_calibration(
         NaN stands where a member was trained on the image, and each image needs one number.
     labels : array_like of bool, shape (N,)
         True where z < 0.03.
-    target_rate : float
-        Fraction of z < 0.03 expected among the sources to be scored.
+    target_rate : float, optional
+        Fraction of z < 0.03 expected among the sources to be scored; that of the data if not given.
     weight : array_like, shape (N,), optional
         How many sources of the sky each image stands for, up to a common factor: the rate of its
         stratum in the sky over that in the data. Where training data are more than enriched in
@@ -174,11 +174,12 @@ def fit_calibration(
     shared = (mass / known.sum(axis=1))[row]
     slope, intercept, bend = _fit_curve(table[known], positive[row], shared)
     steeper, centre = _steepening(table, positive, mass)
+    rate = float(mass[positive].sum() / mass.sum())
     return Calibration(
         slope=slope * steeper,
         intercept=intercept + slope * centre * (1 - steeper),
-        train_rate=float(mass[positive].sum() / mass.sum()),
-        target_rate=target_rate,
+        train_rate=rate,
+        target_rate=rate if target_rate is None else target_rate,
         bend=bend,
     )
 

@@ -40,8 +40,9 @@ class FitSettings:
         See `xsaga.model.batches.epoch_rows`.
     optimizer : {'adamw', 'ranger'}
         See `xsaga.model.optimizers`.
-    target_rate : float
-        Fraction of z < 0.03 among the sources that will be scored; goes into the calibration.
+    target_rate : float, optional
+        Fraction of z < 0.03 among the sources that will be scored; goes into the calibration. That
+        of the data if not given.
     augmentation : Augmentation
         What is done to a training image.
     seed : int
@@ -60,7 +61,7 @@ class FitSettings:
     positive_weight: float = 0.0
     sampling: Sampling = "natural"
     optimizer: OptimizerName = "adamw"
-    target_rate: float = 0.01
+    target_rate: float | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
 
@@ -76,7 +77,11 @@ class FitSettings:
             self.learning_rate,
         )
         not_negative = (self.weight_decay, self.focal_gamma, self.positive_weight, self.seed)
-        if min(positive) <= 0 or min(not_negative) < 0 or not 0 < self.target_rate < 1:
+        if (
+            min(positive) <= 0
+            or min(not_negative) < 0
+            or (self.target_rate is not None and not 0 < self.target_rate < 1)
+        ):
             raise ModelError(f"training: a value is out of range in {self}")
         for name, kind in get_type_hints(type(self)).items():
             known = get_args(kind) if get_origin(kind) is Literal else (getattr(self, name),)

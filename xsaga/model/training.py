@@ -86,7 +86,7 @@ class Fit:
     calibration : Calibration
         Fitted on the held-out logits.
     metrics : dict of str to float
-        Of `xsaga.model.metrics.held_out_metrics`, at the mix of the training data.
+        Of `xsaga.model.metrics.held_out_metrics`, at the mix of the data as the sky has them.
     fold : ndarray of int64, shape (N,)
         Fold of each image; folds from `members` on are held out by no member.
     held_out_logit : ndarray of float32, shape (N,)
@@ -167,6 +167,7 @@ def fit(
     labels: ArrayLike,
     *,
     groups: ArrayLike | None = None,
+    in_sky: ArrayLike | None = None,
     architecture: Architecture | None = None,
     stretch: Stretch | None = None,
     settings: FitSettings | None = None,
@@ -186,6 +187,9 @@ def fit(
     groups : array_like of int, shape (N,), optional
         Images of one group (a host, a patch of sky) are never split between training and
         held-out data. Best in the order of the sky.
+    in_sky : array_like of bool, shape (N,), optional
+        Images of objects as the sky has them. The others, added to learn from, play no part in
+        calibration and metrics. All of them if not given.
     architecture : Architecture, optional
         The network; the default one if not given.
     stretch : Stretch, optional
@@ -283,6 +287,8 @@ def fit(
             seed=settings.seed,
         )
     known = np.isfinite(held_out_logit)
+    if in_sky is not None:
+        known &= np.asarray(in_sky, dtype=bool)
     calibration = fit_calibration(held_out_logit[known], positive[known], settings.target_rate)
     return Fit(
         networks=tuple(networks),

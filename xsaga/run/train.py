@@ -31,6 +31,7 @@ from xsaga.run.log import RunLog
 from xsaga.run.progress import progress
 from xsaga.run.training_cutouts import (
     LabelledCutouts,
+    RLimits,
     fetch_parts,
     forget_failed,
     labelled_cutouts,
@@ -46,7 +47,18 @@ from xsaga.run.training_folder import (
 )
 from xsaga.targets.provenance import sha256_of
 
-HELD_OUT_COLUMNS = ("label_id", "ra", "dec", "group", "is_lowz", "shred", "kind", "z", "mag_r")
+HELD_OUT_COLUMNS = (
+    "label_id",
+    "ra",
+    "dec",
+    "group",
+    "is_lowz",
+    "shred",
+    "training",
+    "kind",
+    "z",
+    "mag_r",
+)
 """Columns of the labels that the held-out logits are written with."""
 
 
@@ -64,12 +76,15 @@ class TrainingPlan:
         With the settings that the user replaced.
     name : str
         Of the model.
+    r_limits : tuple of float or None
+        Range of r magnitude of the objects to learn from; one without r is always in it.
     """
 
     labels: Path
     config: RunConfig
     recipe: Recipe
     name: str
+    r_limits: RLimits = (None, None)
 
 
 @dataclass(frozen=True)
@@ -154,7 +169,7 @@ def train(
     device = resolve_device(plan.config.model.device)
     precision = resolve_precision(plan.config.model.precision, device)
     record = make_record(_settings(plan, f"{device}", precision), command)
-    wanted, unusable = usable_labels(labels.table, plan.labels)
+    wanted, unusable = usable_labels(labels.table, plan.labels, plan.r_limits)
     paths = TrainingPaths(folder)
     imaging = _Imaging(plan.config)
     with locked(paths):
@@ -203,7 +218,8 @@ def _settings(plan: TrainingPlan, device: str, precision: str) -> dict[str, dict
         **{f"stretch.{key}": value for key, value in asdict(recipe.stretch).items()},
         **asdict(recipe.settings),
     }
-    return {FETCHING: {"labels": sha256_of(plan.labels), **imaging}, LEARNING: learning}
+    fetching = {"labels": sha256_of(plan.labels), "r limits": list(plan.r_limits), **imaging}
+    return {FETCHING: fetching, LEARNING: learning}
 
 
 def _open(
@@ -248,6 +264,7 @@ def _fit(
         known.images,
         known.labels["is_lowz"],
         groups=known.labels["group"],
+        in_sky=~known.labels["training"],
         architecture=plan.recipe.architecture,
         stretch=plan.recipe.stretch,
         settings=settings,
@@ -295,6 +312,7 @@ def _write(
     imaging = plan.config.imaging
     simulated = bool(labels.record.get("simulated", False))
     near = int(known.labels["is_lowz"].sum())
+    natural = known.labels[~known.labels["training"]]
     card = fitted.card(
         name=plan.name,
         version="1",
@@ -306,11 +324,13 @@ def _write(
         image_release=(paths.release.read_text(encoding="utf-8").strip(),),
         training_set=TrainingSet(
             f"{'SIMULATED ' if simulated else ''}cutouts of {len(known.labels)} labelled objects "
-            f"({', '.join(sorted(set(known.labels['source'])))}), folds by patch of sky; metrics "
-            "are at the mix of these objects",
+            f"({', '.join(sorted(set(known.labels['source'])))}), folds by patch of sky; "
+            f"calibration and metrics on those that are not added to the sky",
             {
                 "objects": float(len(known.labels)),
                 "low_redshift": float(near),
+                "natural": float(len(natural)),
+                "natural_low_redshift": float(natural["is_lowz"].sum()),
                 "left_out": float(len(known.left_out)),
                 "groups": float(known.labels["group"].nunique()),
                 "z_limit": float(labels.record["z_limit"]),

@@ -25,6 +25,9 @@ _ORDER = 12
 """HEALPix order by which objects are sorted: neighbours on the sky come from the same bricks."""
 
 NO_REDSHIFT, CONFLICT = "no redshift", "its redshifts disagree"
+OUTSIDE = "r magnitude outside the limits"
+RLimits = tuple[float | None, float | None]
+
 LEFT_OUT_COLUMNS = ("label_id", "ra", "dec", "z", "is_lowz", "reason")
 
 
@@ -83,7 +86,9 @@ class LabelledCutouts:
     left_out: pd.DataFrame
 
 
-def usable_labels(labels: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def usable_labels(
+    labels: pd.DataFrame, path: Path, r_limits: RLimits
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Divide labels into those to fetch cutouts of, in the order of the sky, and the rest.
 
     Parameters
@@ -92,6 +97,8 @@ def usable_labels(labels: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.Da
         Of `xsaga.catalog.label_file.read_labels`.
     path : Path
         The file, for messages.
+    r_limits : tuple of float or None
+        Dereddened r; None: no limit. An object without r is in them.
 
     Returns
     -------
@@ -110,7 +117,12 @@ def usable_labels(labels: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, pd.Da
             "labels anew with `xsaga labels`"
         )
     nameless = labels["z"].isna() & (labels["kind"] != "artefact")
-    reason = np.select([labels["conflict"], nameless], [CONFLICT, NO_REDSHIFT], default="")
+    low, high = r_limits
+    outside = labels["mag_r"] < (-np.inf if low is None else low)
+    outside |= labels["mag_r"] > (np.inf if high is None else high)
+    reason = np.select(
+        [labels["conflict"], nameless, outside], [CONFLICT, NO_REDSHIFT, OUTSIDE], default=""
+    )
     wanted = labels[reason == ""]
     pixels = tile_pixels(wanted["ra"], wanted["dec"], _ORDER)
     order = np.lexsort((wanted["label_id"], pixels, wanted["group"]))

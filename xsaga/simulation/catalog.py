@@ -1,11 +1,14 @@
-"""The catalog that a survey would give of simulated objects, in the columns of a sweep file.
+"""The catalog of a simulated brick, measured on its images, in the columns of a sweep file.
 
-Nothing is measured on the images: every value is the truth plus noise of the size that the column's
-inverse variance states, which follows from the images' own inverse variance and the size of the
-source under the PSF. There is therefore no blending, no shredding and no error of a fit.
+Sources are detected and fitted on the coadd alone, so blends, shreds and the errors of the fits are
+what they are on real images. Truth enters where the survey takes it from other catalogs: Gaia stars
+and the large galaxies of the SGA.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,23 +18,32 @@ from scipy.spatial import cKDTree
 
 from xsaga.simulation.bricks import Brick
 from xsaga.simulation.coadd_grid import PIXEL_SCALE, CoaddGrid
-from xsaga.simulation.conditions import (
-    ELECTRONS_PER_NANOMAGGY,
-    EXTINCTION,
-    N_EXPOSURES,
-    Conditions,
-)
+from xsaga.simulation.conditions import EXTINCTION, Conditions
+from xsaga.simulation.detection import Detections, detect, import_sep
+from xsaga.simulation.masks import BRIGHT, GALAXY
+from xsaga.simulation.measurement import Measured, measure
 from xsaga.simulation.observe import Coadd
+from xsaga.simulation.profile_fit import E1, E2, INDEX, half_light_radius
 from xsaga.simulation.render import observed_fluxes
+from xsaga.simulation.sersic_transform import fiber_fractions
 from xsaga.simulation.sky_model import BANDS, RELEASE
+from xsaga.simulation.source_types import SERSIC_INDEX, SourceType
+from xsaga.simulation.truth_match import APERTURE, Matches, match_truth
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
-DETECTION = 6.0
-"""A source is in the catalog if its signal to noise reaches this in any band (legacypipe's 6σ)."""
+GAIN = 5.0**2 + 2
+"""Gain of χ² that a source must bring to be kept (Dey et al. 2019, section 8)."""
 
 GAIA_LIMIT = 20.5
 """Stars brighter than this r carry REF_CAT and a proper motion."""
+
+GAIA_POINTS = 18.0
+"""Gaia stars brighter than this are fitted as points whatever they look like."""
+
+LARGE_GALAXY = 13.5
+"""Galaxies brighter than this r are in the catalog of large galaxies: REF_CAT = L3."""
 
 UNITS = {
     "RA": "deg",
@@ -45,181 +57,284 @@ UNITS = {
 }
 
 
-def catalog_sources(
+@dataclass(frozen=True)
+class BrickCatalog:
+    """The sources of one brick's own area.
+
+    Parameters
+    ----------
+    sources : astropy.table.Table
+        Rows of a sweep file; OBJID is the row number.
+    redshifts : DataFrame
+        What each source truly is, row by row; see `true_nature`.
+    """
+
+    sources: Table
+    redshifts: pd.DataFrame
+
+
+def measured_catalog(
     objects: pd.DataFrame,
     grid: CoaddGrid,
     brick: Brick,
     coadd: Coadd,
     conditions: Conditions,
+    ebv: float,
     rng: np.random.Generator,
-) -> Table:
-    """Make the sweep rows of a brick.
+) -> BrickCatalog:
+    """Detect, measure and identify the sources of a brick.
 
     Parameters
     ----------
     objects : DataFrame
-        The brick's own objects, all on the grid: rows of the truth table.
+        All objects on the grid: rows of the truth table.
     grid : CoaddGrid
         Pixels of the coadd.
     brick : Brick
         Which brick.
     coadd : Coadd
-        Its images, for the inverse variance and the maskbits under each source.
+        Its images.
     conditions : Conditions
-        PSF of the brick.
+        PSF and depth, which the survey knows too.
+    ebv : float
+        Reddening of the brick in mag.
     rng : numpy.random.Generator
-        Measurement errors.
+        Proper motions.
 
     Returns
     -------
-    astropy.table.Table
-        The sources that are detected, with RELEASE 7777 and the OBJID of the truth table.
-    """
-    flux, ivar = _fluxes(objects, grid, coadd, conditions, rng)
-    detected = (flux * np.sqrt(ivar) > DETECTION).any(axis=1)
-    objects = objects.iloc[np.flatnonzero(detected)].reset_index(drop=True)
-    flux, ivar = flux[detected], ivar[detected]
-    count = len(objects)
-    star = (objects["kind"] == "star").to_numpy()
-    snr = np.maximum((flux * np.sqrt(ivar)).max(axis=1), 1.0)
-    x, y = grid.pixel_positions(objects["ra"].to_numpy(), objects["dec"].to_numpy())
-    fwhm = conditions.fwhm[1]
+    BrickCatalog
 
-    radius, radius_ivar = _radii(objects, star, snr, fwhm, rng)
-    kind = _types(objects, star, radius, radius_ivar)
-    extended = (kind != "PSF") & (kind != "REX")
-    radius, radius_ivar = (
-        np.where(kind == "PSF", 0, radius),
-        np.where(kind == "PSF", 0, radius_ivar),
+    Raises
+    ------
+    MissingExtraError
+        When SEP or GalSim is not installed.
+    """
+    object_x, object_y = grid.pixel_positions(objects["ra"].to_numpy(), objects["dec"].to_numpy())
+    found, point, fixed = _with_external_catalogs(
+        detect(coadd, conditions), objects, object_x, object_y, coadd
     )
-    e1, e2 = _ellipticities(objects, snr, extended, rng)
-    sersic = np.select(
-        [kind == "DEV", kind == "EXP", kind == "REX", kind == "SER"],
-        [np.full(count, 4.0), np.ones(count), np.ones(count), objects["sersic"].to_numpy()],
-        default=0.0,
+    measured = measure(coadd, conditions, found, point, fixed)
+    ra, dec = grid.wcs.all_pix2world(measured.x, measured.y, 0)
+    own = ((ra - brick.ra1) % 360 < brick.ra2 - brick.ra1) & (brick.dec1 <= dec)
+    own &= (dec < brick.dec2) & grid.inside(measured.x, measured.y)
+    # holes fitted with negative light gain, too
+    light = (measured.flux / np.sqrt(measured.flux_variance)).sum(axis=1) > 0
+    kept = np.flatnonzero(own & light & (measured.gain > GAIN))
+    measured, ra, dec = measured.subset(kept), ra[kept], dec[kept]
+    matches = match_truth(
+        measured.x,
+        measured.y,
+        measured.flux.astype(np.float64),
+        _aperture_light(coadd, measured),
+        objects,
+        object_x,
+        object_y,
+        observed_fluxes(objects),
+        conditions,
     )
-    ebv = objects["ebv"].to_numpy()
-    transmission = 10 ** (-0.4 * ebv[:, np.newaxis] * np.array(EXTINCTION))
-    fracflux = _fractions_of_neighbours(x, y, flux, radius, fwhm)
-    noise = 0.6 * fwhm / 3600 / snr  # of a fitted centroid (King 1983)
-    in_gaia = star & (objects["mag_r"].to_numpy() < GAIA_LIMIT)
+    redshifts = true_nature(matches, objects, brick, ra, dec)
+    sources = _sweep_rows(measured, matches, objects, brick, coadd, conditions, ebv, rng)
+    sources["RA"], sources["DEC"] = ra, dec
+    return BrickCatalog(sources, redshifts)
+
+
+def true_nature(
+    matches: Matches, objects: pd.DataFrame, brick: Brick, ra: Floats, dec: Floats
+) -> pd.DataFrame:
+    """Say what each source of a brick is.
+
+    Parameters
+    ----------
+    matches : Matches
+        Of the N sources.
+    objects : DataFrame
+        Rows of the truth table.
+    brick : Brick
+        Whose sources they are.
+    ra, dec : ndarray, shape (N,)
+        Measured positions in degrees.
+
+    Returns
+    -------
+    DataFrame
+        source_id, ra, dec; z and z_true (the redshift of the object whose light it mostly is, 0 for
+        stars, NaN for artefacts); z_quality (4 where there is one, else 0); kind (galaxy, star,
+        quasar, artefact); shred (a piece of a galaxy, not its main source); is_lowz (a galaxy at
+        z < 0.03 and not a shred); main (the object's main source); truth_id (source_id in the truth
+        table, −1 for artefacts), mag_r_true and training.
+    """
+    known = matches.truth >= 0
+
+    def of_truth(name: str, otherwise: Any) -> NDArray[Any]:
+        values = objects[name].to_numpy()
+        if not len(values):
+            return np.full(len(known), otherwise)
+        return np.asarray(np.where(known, values[matches.truth], otherwise))
+
+    kind = of_truth("kind", "artefact").astype(object)
+    galaxy = kind == "galaxy"
+    shred = galaxy & ~matches.main
+    z = of_truth("z", np.nan).astype(np.float64)
+    return pd.DataFrame(
+        {
+            "source_id": _source_ids(brick, len(ra)),
+            "ra": ra,
+            "dec": dec,
+            "z": z,
+            "z_quality": np.where(known, 4, 0).astype(np.int16),
+            "is_lowz": galaxy & ~shred & of_truth("is_lowz", False).astype(np.bool_),
+            "shred": shred,
+            "main": matches.main,
+            "kind": kind,
+            "truth_id": of_truth("source_id", -1).astype(np.int64),
+            "mag_r_true": of_truth("mag_r", np.nan).astype(np.float64),
+            "z_true": z,
+            "training": of_truth("training", False).astype(np.bool_),
+        }
+    )
+
+
+def _source_ids(brick: Brick, count: int) -> NDArray[np.int64]:
+    """TARGETID: OBJID in bits 0-21, BRICKID in 22-41, RELEASE in 42-57 (desitarget.targets)."""
+    return np.arange(count, dtype=np.int64) | (brick.brickid << 22) | (RELEASE << 42)
+
+
+def _with_external_catalogs(
+    found: Detections, objects: pd.DataFrame, object_x: Floats, object_y: Floats, coadd: Coadd
+) -> tuple[Detections, Bools, Bools]:
+    """Tell the detections what other catalogs know: those of Gaia and of large galaxies.
+
+    Returns
+    -------
+    found : Detections
+        Bright stars at their positions in Gaia.
+    point : ndarray of bool, shape (N,)
+        Which are fitted as points only: bright Gaia stars, and everything within the masks of
+        bright stars and large galaxies but those galaxies themselves.
+    fixed : ndarray of bool, shape (N,)
+        Which keep their positions: those of Gaia.
+    """
+    row, column = _pixels_of(found.x, found.y, coadd)
+    point = (coadd.maskbits[row, column] & (1 << BRIGHT | 1 << GALAXY)) != 0
+    fixed = np.zeros(len(found), dtype=np.bool_)
+    if len(found) == 0:
+        return found, point, fixed
+    tree = cKDTree(np.column_stack([found.x, found.y]))
+    magnitude, kind = objects["mag_r"].to_numpy(), objects["kind"].to_numpy()
+
+    large = (kind == "galaxy") & (magnitude < LARGE_GALAXY)
+    distance, nearest = _nearest(tree, object_x[large], object_y[large])
+    point[nearest[distance < 5 / PIXEL_SCALE]] = False
+
+    stars = np.flatnonzero((kind == "star") & (magnitude < GAIA_POINTS))
+    stars = stars[np.argsort(-magnitude[stars])]  # where two are one detection, the brighter wins
+    distance, nearest = _nearest(tree, object_x[stars], object_y[stars])
+    near = distance < 2 / PIXEL_SCALE
+    nearest, stars = nearest[near], stars[near]
+    x, y = found.x.copy(), found.y.copy()
+    x[nearest], y[nearest] = object_x[stars], object_y[stars]
+    point[nearest] = fixed[nearest] = True
+    return replace(found, x=x, y=y), point, fixed
+
+
+def _nearest(tree: cKDTree, x: Floats, y: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    distance, nearest = tree.query(np.column_stack([x, y]))
+    return np.asarray(distance), np.asarray(nearest)
+
+
+def _pixels_of(x: Floats, y: Floats, coadd: Coadd) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and column of positions in pixels, those outside moved to the edge."""
+    last = coadd.maskbits.shape[0] - 1
+    row, column = (np.rint(c).astype(np.int64).clip(0, last) for c in (y, x))
+    return row, column
+
+
+def _aperture_light(coadd: Coadd, measured: Measured) -> Floats:
+    """Light in the images around the sources, shape (N, 3)."""
+    sep = import_sep()
+    radius = APERTURE / PIXEL_SCALE
+    sums = [sep.sum_circle(plane, measured.x, measured.y, radius)[0] for plane in coadd.image]
+    return np.stack(sums, axis=1)
+
+
+def _sweep_rows(
+    measured: Measured,
+    matches: Matches,
+    objects: pd.DataFrame,
+    brick: Brick,
+    coadd: Coadd,
+    conditions: Conditions,
+    ebv: float,
+    rng: np.random.Generator,
+) -> Table:
+    """Give measured sources the columns of a sweep file; RA and DEC are still to come."""
+    count = len(measured)
+    kind = measured.kind
+    point, round_ = kind == SourceType.PSF, kind <= SourceType.REX
+    radius = np.where(point, 0, half_light_radius(measured.shape))
+    ellipticity = np.hypot(measured.shape[:, E1], measured.shape[:, E2])
+    circular = radius * np.sqrt((1 - ellipticity) / (1 + ellipticity))
+    sersic = measured.shape[:, INDEX].astype(np.float64)
+    for name, index in SERSIC_INDEX.items():
+        sersic[kind == name] = index
+    transmission = 10 ** (-0.4 * ebv * np.array(EXTINCTION))
+    ivar = 1 / measured.flux_variance
+    row, column = _pixels_of(measured.x, measured.y, coadd)
+    exposures = np.where(ivar > 0, conditions.exposures, 0).astype(np.int16)
+    catalog = _reference_catalog(matches, objects)
+    in_gaia = catalog == "G2"
     motions = np.where(in_gaia, rng.normal(0, 8.0, (2, count)), 0)
-    observed = np.where(ivar > 0, N_EXPOSURES, 0)
-    columns: dict[str, NDArray[np.generic]] = {
+    fiber = fiber_fractions(circular, sersic) * measured.flux[:, 1]
+    single: dict[str, NDArray[np.generic]] = {
         "RELEASE": np.full(count, RELEASE, dtype=np.int16),
         "BRICKID": np.full(count, brick.brickid, dtype=np.int32),
         "BRICKNAME": np.full(count, brick.name, dtype="S8"),
-        "OBJID": objects["objid"].to_numpy(np.int32),
-        "TYPE": kind.astype("S3"),
-        "RA": (objects["ra"].to_numpy() + rng.normal(0, noise) / np.cos(np.radians(brick.dec)))
-        % 360,
-        "DEC": objects["dec"].to_numpy() + rng.normal(0, noise),
-        "EBV": ebv,
-        **_by_band("FLUX", flux),
-        **_by_band("FLUX_IVAR", ivar),
-        **_by_band("MW_TRANSMISSION", transmission),
-        **_by_band("FRACFLUX", fracflux),
-        **_by_band("RCHISQ", 1 + np.abs(rng.normal(0, 0.04, flux.shape))),
-        **{f"NOBS_{band.upper()}": observed[:, i].astype(np.int16) for i, band in enumerate(BANDS)},
-        "SHAPE_R": radius,
-        "SHAPE_R_IVAR": radius_ivar,
-        "SHAPE_E1": e1,
-        "SHAPE_E2": e2,
-        "SERSIC": sersic,
-        "MASKBITS": coadd.maskbits[np.rint(y).astype(int), np.rint(x).astype(int)],
-        "REF_CAT": np.where(in_gaia, "G2", "").astype("S2"),
-        "PMRA": motions[0],
-        "PMDEC": motions[1],
-        "REF_EPOCH": np.where(in_gaia, 2015.5, 0),
-        "PHOTSYS": np.full(count, "S", dtype="S1"),
+        "OBJID": np.arange(count, dtype=np.int32),
+        "TYPE": np.array([name.name for name in SourceType], dtype="S3")[kind],
+        "RA": np.zeros(count),
+        "DEC": np.zeros(count),
+        "EBV": _narrow(np.full(count, ebv)),
+        **_by_band("FLUX", _narrow(measured.flux)),
+        **_by_band("FLUX_IVAR", _narrow(ivar)),
+        **_by_band("MW_TRANSMISSION", _narrow(np.tile(transmission, (count, 1)))),
+        **_by_band("FRACFLUX", _narrow(measured.fracflux)),
+        **_by_band("RCHISQ", _narrow(measured.rchisq)),
+        **_by_band("NOBS", exposures),
+        "FIBERFLUX_R": _narrow(fiber),
+        "SHAPE_R": _narrow(radius),
+        "SHAPE_R_IVAR": _narrow(np.where(point, 0, 1 / measured.radius_variance)),
+        # Tractor's angles run from north to east, those of the fits from west to north
+        "SHAPE_E1": _narrow(np.where(round_, 0, -measured.shape[:, E1])),
+        "SHAPE_E2": _narrow(np.where(round_, 0, -measured.shape[:, E2])),
+        "SERSIC": _narrow(sersic),
+        "MASKBITS": coadd.maskbits[row, column],
+        "REF_CAT": catalog.astype("S2"),
+        "PMRA": _narrow(motions[0]),
+        "PMDEC": _narrow(motions[1]),
+        "REF_EPOCH": _narrow(np.where(in_gaia, 2015.5, 0)),
+        "PHOTSYS": np.full(count, conditions.region[0].upper(), dtype="S1"),
     }
-    doubles = ("RA", "DEC")
-    narrow = {
-        name: np.float32 if values.dtype == np.float64 and name not in doubles else values.dtype
-        for name, values in columns.items()
-    }
-    table = Table({name: values.astype(narrow[name]) for name, values in columns.items()})
-    for name, unit in UNITS.items():
-        table[name].unit = unit
+    table = Table(single)
+    for column_name, unit in UNITS.items():
+        table[column_name].unit = unit
     return table
 
 
-def _fluxes(
-    objects: pd.DataFrame,
-    grid: CoaddGrid,
-    coadd: Coadd,
-    conditions: Conditions,
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats]:
-    """Fluxes with noise and their inverse variance, each of shape (N, 3).
-
-    An optimal fit has the variance σ² / Σ p² of the normalised profile p; for an exponential disc
-    1 / Σ p² is 8π h² b/a with the scale length h = R / 1.678, to which the PSF's is added.
-    """
-    true = observed_fluxes(objects)
-    x, y = grid.pixel_positions(objects["ra"].to_numpy(), objects["dec"].to_numpy())
-    has_data = coadd.invvar[:, np.rint(y).astype(int), np.rint(x).astype(int)].T > 0
-    area = (objects["radius"] ** 2 * objects["ba"]).to_numpy() * 8 * np.pi / 1.678**2
-    pixels = conditions.psf_pixels + area[:, np.newaxis] / PIXEL_SCALE**2
-    variance = conditions.sky_sigma**2 * pixels + true / np.array(ELECTRONS_PER_NANOMAGGY)
-    ivar = np.where(has_data, 1 / variance, 0)
-    flux = np.where(has_data, true + rng.normal(0, np.sqrt(variance)), 0)
-    return flux, ivar
+def _reference_catalog(matches: Matches, objects: pd.DataFrame) -> NDArray[np.str_]:
+    """REF_CAT: L3 for large galaxies, G2 for Gaia's stars, else empty."""
+    catalog = np.full(len(matches.truth), "", dtype="U2")
+    rows = np.flatnonzero(matches.main)
+    true = objects.iloc[matches.truth[rows]]
+    magnitude, kind = true["mag_r"].to_numpy(), true["kind"].to_numpy()
+    catalog[rows[(kind == "star") & (magnitude < GAIA_LIMIT)]] = "G2"
+    catalog[rows[(kind == "galaxy") & (magnitude < LARGE_GALAXY)]] = "L3"
+    return catalog
 
 
-def _radii(
-    objects: pd.DataFrame,
-    star: NDArray[np.bool_],
-    snr: Floats,
-    fwhm: float,
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats]:
-    """Half-light radii with noise; small sources are known worse than their size."""
-    true = objects["radius"].to_numpy()
-    sigma = 1.5 * np.hypot(true, 0.4 * fwhm) / snr
-    radius = np.maximum(np.where(star, 0.0, true) + rng.normal(0, sigma), 0.01)
-    return radius, 1 / sigma**2
-
-
-def _types(
-    objects: pd.DataFrame, star: NDArray[np.bool_], radius: Floats, radius_ivar: Floats
-) -> NDArray[np.str_]:
-    """Model types as Tractor would choose: simpler ones for small or faint sources."""
-    significance = radius * np.sqrt(radius_ivar)
-    concentrated = (objects["sersic"] >= 3).to_numpy()
-    return np.select(
-        [star | (significance < 4), significance < 12, significance > 60, concentrated],
-        ["PSF", "REX", "SER", "DEV"],
-        default="EXP",
-    )
-
-
-def _ellipticities(
-    objects: pd.DataFrame, snr: Floats, extended: NDArray[np.bool_], rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Tractor's e1 and e2, |e| = (1 − b/a) / (1 + b/a), twice the position angle; 0 if round."""
-    ba, angle = objects["ba"].to_numpy(), np.radians(2 * objects["pa"].to_numpy())
-    size = (1 - ba) / (1 + ba)
-    noise = rng.normal(0, 1.0, (2, len(objects))) / snr
-    e1, e2 = size * np.cos(angle) + noise[0], size * np.sin(angle) + noise[1]
-    shrink = np.minimum(1.0, 0.95 / np.maximum(np.hypot(e1, e2), 1e-9))
-    return np.where(extended, e1 * shrink, 0.0), np.where(extended, e2 * shrink, 0.0)
-
-
-def _fractions_of_neighbours(
-    x: Floats, y: Floats, flux: Floats, radius: Floats, fwhm: float
-) -> Floats:
-    """FRACFLUX: light of neighbours within a source's profile over its own flux, shape (N, 3)."""
-    pairs = cKDTree(np.column_stack([x, y])).query_pairs(10.0 / PIXEL_SCALE, output_type="ndarray")
-    first, second = pairs.T
-    both, others = np.concatenate([first, second]), np.concatenate([second, first])
-    distance = np.hypot(x[both] - x[others], y[both] - y[others]) * PIXEL_SCALE
-    width = np.hypot(np.hypot(radius[both], radius[others]), 2 * fwhm / 2.355)
-    light = np.maximum(flux[others], 0) * np.exp(-0.5 * (distance / width) ** 2)[:, np.newaxis]
-    total = np.zeros_like(flux)
-    np.add.at(total, both, light)
-    return np.asarray(total / np.maximum(flux, 0.01))
-
-
-def _by_band(name: str, values: Floats) -> dict[str, NDArray[np.generic]]:
+def _by_band(name: str, values: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
     return {f"{name}_{band.upper()}": values[:, i] for i, band in enumerate(BANDS)}
+
+
+def _narrow(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    return values.astype(np.float32)

@@ -13,27 +13,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from astropy.table import Table, vstack
 from filelock import FileLock, Timeout
 
 from xsaga.errors import SimulationError
 from xsaga.simulation.bricks import Brick, bricks_in_box, nearest_bricks
-from xsaga.simulation.catalog import catalog_sources
+from xsaga.simulation.catalog import measured_catalog
 from xsaga.simulation.coadd_grid import BRICK_PIXELS, CoaddGrid
 from xsaga.simulation.conditions import Conditions, observing_conditions
+from xsaga.simulation.detection import import_sep
+from xsaga.simulation.dust import reddening
 from xsaga.simulation.observe import observe
-from xsaga.simulation.population import draw_objects, reddening
+from xsaga.simulation.population import draw_objects
+from xsaga.simulation.psf import import_galsim
 from xsaga.simulation.render import render_model
 from xsaga.simulation.sky_model import SkyModel
-from xsaga.simulation.stamps import import_galsim
+from xsaga.simulation.training_targets import grid_positions
 from xsaga.simulation.tree import write_bricks_tables, write_coadd, write_sweeps, write_truth
 
-DEC_RANGE = (-80.0, 32.0)
-"""Declinations that can be simulated: those of the survey's south, away from the pole."""
+DEC_RANGE = (-80.0, 85.0)
+"""Declinations that can be simulated: away from the poles, where bricks are no squares."""
 
-REACH = 90.0 / 3600.0
+REACH = 360.0 / 3600.0
 """How far outside a coadd, in degrees, objects may stand that still shed light into it."""
 
 
@@ -50,7 +52,9 @@ class SimulationSummary:
     objects : int
         Galaxies and stars in the truth table.
     sources : int
-        Those of them that are in the sweep files.
+        Sources measured on the images, in the sweep files.
+    shreds : int
+        Those of them that are pieces of galaxies.
     lowz : int
         Galaxies at z < 0.03 with dereddened r < 21 in the truth table.
     area_deg2 : float
@@ -63,6 +67,7 @@ class SimulationSummary:
     bricks: int
     objects: int
     sources: int
+    shreds: int
     lowz: int
     area_deg2: float
     seconds: float
@@ -84,11 +89,12 @@ class _BrickResult:
 
     truth: pd.DataFrame
     sources: Table
+    redshifts: pd.DataFrame
     conditions: Conditions
 
 
 def objects_around(grid: CoaddGrid, sky: SkyModel) -> pd.DataFrame:
-    """Return all objects that may shed light into a coadd: of every brick within 90" of it.
+    """Return all objects that may shed light into a coadd: of every brick within 6' of it.
 
     Parameters
     ----------
@@ -115,6 +121,8 @@ def simulate_sky(
     seed: int,
     lowz_boost: float = 1.0,
     density: float = 1.0,
+    training: int = 0,
+    training_lowz: float = 0.25,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     brick_pixels: int = BRICK_PIXELS,
@@ -128,7 +136,8 @@ def simulate_sky(
         ``<out>.partial``, and renamed at the end: a folder that exists is complete, and what an
         interrupted simulation left there is replaced by the next.
     center : tuple of float
-        RA and Dec in degrees; −80 ≤ Dec ≤ 32.
+        RA and Dec in degrees; −80 ≤ Dec ≤ 85. Bricks at Dec > 32.375 north of the Galactic plane
+        are those of BASS and MzLS, the others those of DECam.
     bricks : int
         How many bricks, those nearest to the centre, each 0.0625 deg².
     seed : int
@@ -137,6 +146,10 @@ def simulate_sky(
         Factor on the odds of z < 0.03, for training sets; kept in the truth table's metadata.
     density : float
         Factor on the number of galaxies and stars.
+    training : int
+        Targets to learn from, added to each brick; marked in the tables.
+    training_lowz : float
+        Share of those at z < 0.03.
     workers : int
         Processes.
     progress : callable, optional
@@ -155,13 +168,16 @@ def simulate_sky(
         When an argument is out of range, `out` is not an empty folder, or another process is
         simulating into it.
     MissingExtraError
-        When GalSim is not installed.
+        When GalSim or SEP is not installed.
     """
     started = time.monotonic()
     _check(out, center, bricks, seed, lowz_boost, density, workers)
+    sky = SkyModel(seed, lowz_boost, density, training, training_lowz)
     import_galsim()
-    sky = SkyModel(seed, lowz_boost, density)
+    import_sep()
     chosen = nearest_bricks(center[0] % 360.0, center[1], bricks)
+    for brick in chosen if training else ():
+        grid_positions(brick, training, sky.generator(brick, 5))  # refused here, not on the way
     with _folder_in_the_making(out) as root:
         tasks = [_BrickTask(brick, sky, brick_pixels, root) for brick in chosen]
         results = _simulate_all(tasks, workers, progress)
@@ -174,20 +190,26 @@ def simulate_sky(
         sources = vstack([result.sources for result in results], metadata_conflicts="silent")
         write_sweeps(root, sources)
         truth = pd.concat([result.truth for result in results], ignore_index=True)
+        redshifts = pd.concat([result.redshifts for result in results], ignore_index=True)
+        truth["in_catalog"] = truth["source_id"].isin(redshifts.loc[redshifts["main"], "truth_id"])
         settings = {
             "center": list(center),
             "bricks": [brick.name for brick in chosen],
             "seed": seed,
             "lowz_boost": lowz_boost,
             "density": density,
+            "training": training,
+            "training_lowz": training_lowz,
         }
         write_truth(root / "truth.parquet", truth, settings)
+        write_truth(root / "redshifts-simulated.parquet", redshifts, settings)
     side = 2 * CoaddGrid(0.0, 0.0, brick_pixels).half_extent
     return SimulationSummary(
         folder=str(out),
         bricks=len(chosen),
         objects=len(truth),
         sources=len(sources),
+        shreds=int(redshifts["shred"].sum()),
         lowz=int((truth["is_lowz"] & (truth["mag_r"] < 21)).sum()),
         area_deg2=round(sum(min(brick.area_deg2, side**2) for brick in chosen), 5),
         seconds=round(time.monotonic() - started, 1),
@@ -207,7 +229,7 @@ def _check(
     if not (math.isfinite(center[0]) and low <= center[1] <= high):
         raise SimulationError(
             f"cannot simulate around RA {center[0]}, Dec {center[1]}: choose a Dec from {low:g} to "
-            f"{high:g}, the survey's south"
+            f"{high:g}"
         )
     for name, value, least in (
         ("the number of bricks", bricks, 1),
@@ -297,8 +319,8 @@ def _simulate_brick(task: _BrickTask) -> _BrickResult:
     write_coadd(task.root, brick, grid, coadd, conditions)
 
     x, y = grid.pixel_positions(around["ra"].to_numpy(), around["dec"].to_numpy())
+    ebv = reddening(brick, sky)
+    catalog = measured_catalog(around, grid, brick, coadd, conditions, ebv, sky.generator(brick, 3))
     own = (around["brickid"] == brick.brickid).to_numpy() & grid.inside(x, y)
     truth = around[own].reset_index(drop=True)
-    sources = catalog_sources(truth, grid, brick, coadd, conditions, sky.generator(brick, 3))
-    truth["in_catalog"] = np.isin(truth["objid"], np.asarray(sources["OBJID"]))
-    return _BrickResult(truth, sources, conditions)
+    return _BrickResult(truth, catalog.sources, catalog.redshifts, conditions)

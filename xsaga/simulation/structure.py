@@ -208,13 +208,13 @@ def _knots(
     """
     count = bodies.r.size
     forming = resolved & ~bodies.quiescent
-    light = 0.11 * (bodies.halpha / 16.0) ** 0.5 * np.exp(rng.normal(0, 0.45, count))
+    light = 0.07 * (bodies.halpha / 16.0) ** 0.5 * np.exp(rng.normal(0, 0.45, count))
     expected = 3 + 7 * bodies.kpc + 60 * expit((bodies.logmstar - 9.6) / 0.35)
     number = 1 + rng.poisson(np.minimum(expected, 150))
     smallest, largest = np.log(KNOT_PARSEC)
     parsec = np.exp(rng.triangular(smallest, np.log(70), largest, count))
     return {
-        "knots_light": np.where(forming, np.clip(light, 0.01, 0.45), 0.0),
+        "knots_light": np.where(forming, np.clip(light, 0.01, 0.3), 0.0),
         "knots": np.where(forming, number, 0),
         "knot_size": 1e-3 * parsec / bodies.kpc_per_arcsec,
     }
