@@ -248,3 +248,30 @@ def test_the_log_holds_each_epoch(toys: ToyLabels, tmp_path: Path) -> None:
     assert xsaga("train", *toys.options, "--epochs", 1, "--out", out).exit_code == 0
     events = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["begin", "fetched", "epoch", "epoch", "end"]
+
+
+def test_only_objects_within_the_magnitudes_are_learnt_from(toys: ToyLabels) -> None:
+    table = table_of(toys)
+    table["mag_r"] = np.linspace(18.0, 22.0, len(table))
+    table.loc[0, "mag_r"] = np.nan
+    wanted, left_out = usable_labels(table, toys.labels, (19.0, 21.0))
+    kept = table["mag_r"].isna() | table["mag_r"].between(19.0, 21.0)
+    assert sorted(wanted["label_id"]) == sorted(table["label_id"][kept])
+    assert len(wanted) + len(left_out) == len(table)
+    assert set(left_out["reason"]) == {"r magnitude outside the limits"}
+
+
+def test_objects_added_for_training_calibrate_nothing(toys: ToyLabels, tmp_path: Path) -> None:
+    table = table_of(toys)
+    near = np.flatnonzero(table["is_lowz"])
+    table["training"] = False
+    table.loc[near[::2], "training"] = True
+    rewrite_labels(toys, table)
+    out = tmp_path / "training"
+    assert xsaga("train", *toys.options, "--epochs", 1, "--out", out).exit_code == 0
+    card = json.loads((out / "model" / "card.json").read_text())
+    natural = table[~table["training"]]
+    assert card["metrics"]["held_out"] == len(natural)
+    assert card["calibration"]["train_rate"] == pytest.approx(natural["is_lowz"].mean())
+    assert card["calibration"]["target_rate"] == card["calibration"]["train_rate"]
+    assert card["training_set"]["numbers"]["natural"] == len(natural)
