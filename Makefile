@@ -8,6 +8,10 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.run
 	test -e demo/sky/truth.parquet || $(BIN)/xsaga simulate demo/sky --center 180.0,0.25 --bricks 8
 	$(BIN)/xsaga run catalogs/demo.toml --out demo/run
+	$(BIN)/xsaga labels demo/sky/redshifts-simulated.parquet --photometry demo/sky/sweep \
+		--separation 0 --out demo/labels.parquet
+	$(BIN)/xsaga evaluate demo/run --labels demo/labels.parquet --no-baselines \
+		--out demo/evaluation
 
 test: $(VENV)/.dev
 	$(BIN)/pytest -n 2
@@ -18,7 +22,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 weights: $(VENV)/.dev
-	$(BIN)/python benchmarks/provisional_weights.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" benchmarks/simulated_weights.sh demo/weights
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit("xsaga needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Make, judge and put in place the SIMULATED weights that ship with xsaga: the commands a user would
+# give, on skies of different seeds. Run from the root of the repository, with xsaga on the path.
+#
+#     benchmarks/simulated_weights.sh FOLDER
+#
+# FOLDER needs about 30 GB. What is there already is not made again. Times are in RESULTS.md.
+set -euo pipefail
+folder=${1:?give a folder for skies, cutouts and models}
+name=simulated
+cores=$(nproc)
+mkdir -p "$folder"
+
+sky() {  # NAME CENTER BRICKS SEED [OPTION...]: a simulated sky and its labels
+    local sky=$folder/$1-simulated
+    if [ ! -d "$sky" ]; then
+        xsaga simulate "$sky" --center "$2" --bricks "$3" --seed "$4" --workers "$cores" "${@:5}"
+    fi
+}
+
+# To learn from: the sky as it is, and 500 more galaxies in each brick, a quarter of them near.
+sky training 40.0,-12.0 64 2026 --training 500
+xsaga labels "$folder/training-simulated/redshifts-simulated.parquet" \
+    --photometry "$folder/training-simulated/sweep" --group-order 7 \
+    --out "$folder/training-labels.parquet"
+xsaga train --labels "$folder/training-labels.parquet" --bricks "$folder/training-simulated" \
+    --r-min 16.5 --r-max 21.3 --name $name --out "$folder/training"
+
+# To be judged on: other seeds, places, PSFs and depths; the sky as it is.
+sky held-out 195.0,8.0 96 77
+xsaga labels "$folder/held-out-simulated/redshifts-simulated.parquet" \
+    --photometry "$folder/held-out-simulated/sweep" --separation 0 \
+    --out "$folder/held-out-labels.parquet"
+xsaga run --catalog "$folder/held-out-simulated/sweep" --bricks "$folder/held-out-simulated" \
+    --cuts desi-lowz --weights "$folder/training/model" --out "$folder/run"
+xsaga evaluate "$folder/run" --labels "$folder/held-out-labels.parquet" \
+    --baseline-training "$folder/training-simulated/sweep" \
+    --baseline-labels "$folder/training-labels.parquet" --out "$folder/evaluation"
+
+mkdir -p weights/$name
+cp "$folder/training/model/"* weights/$name/
+cp -r "$folder/evaluation" weights/$name/
