@@ -23,6 +23,7 @@ _SETTINGS = (
     ("--weight-decay", float, "Pull of the weights towards 0."),
     ("--loss", click.Choice(["bce", "focal", "weighted"]), "Cross-entropy, focal, or weighted."),
     ("--positive-weight", float, "Weight of a near galaxy in the weighted loss; 0: even classes."),
+    ("--side-weight", float, "Weight of learning redshift and photometry beside the class."),
     ("--sampling", click.Choice(["natural", "balanced"]), "Objects as they are, or classes even."),
     (
         "--target-rate",

@@ -37,6 +37,11 @@ class Architecture:
         Channels of each stage of the surround ('foveal').
     centre_share : float
         Side of the centre as a fraction of the cutout's ('foveal').
+    apertures : tuple of float
+        Standard deviations, in pixels of the cutout, of the Gaussian apertures in which the light
+        is measured ('foveal').
+    features : int
+        Number of features that the logit is a linear function of ('foveal').
 
     Raises
     ------
@@ -53,9 +58,17 @@ class Architecture:
     dropout: float = 0.1
     surround_channels: tuple[int, ...] = (32, 64, 96)
     centre_share: float = 0.5
+    apertures: tuple[float, ...] = (1.5, 2.5, 4.0, 6.5, 10.0)
+    features: int = 192
 
     def __post_init__(self) -> None:
-        counts = (self.bands, self.stem_channels, *self.stage_channels, *self.surround_channels)
+        counts = (
+            self.bands,
+            self.stem_channels,
+            *self.stage_channels,
+            *self.surround_channels,
+            self.features,
+        )
         if self.kind not in KINDS:
             raise ModelError(
                 f"architecture: kind {self.kind!r} is none of {', '.join(KINDS)}: made by a newer "
@@ -81,6 +94,10 @@ class Architecture:
             raise ModelError(
                 f"architecture: centre_width {self.centre_width} must be 0.01 to 10 and dropout "
                 f"{self.dropout} in [0, 1)"
+            )
+        if not (self.apertures and all(0.1 <= width <= 1000 for width in self.apertures)):
+            raise ModelError(
+                f"architecture: apertures must be 0.1 to 1000 pixels wide, not {self.apertures}"
             )
         if not 0 < self.centre_share <= 1:
             raise ModelError(

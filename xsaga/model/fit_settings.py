@@ -36,6 +36,8 @@ class FitSettings:
         γ of the focal loss.
     positive_weight : float
         Weight of a z < 0.03 image in the weighted loss; 0 makes both classes weigh the same.
+    side_weight : float
+        Weight of the side tasks in the loss, see `xsaga.model.side_tasks`.
     sampling : {'natural', 'balanced'}
         See `xsaga.model.batches.epoch_rows`.
     optimizer : {'adamw', 'ranger'}
@@ -59,6 +61,7 @@ class FitSettings:
     loss: LossName = "bce"
     focal_gamma: float = 2.0
     positive_weight: float = 0.0
+    side_weight: float = 1.0
     sampling: Sampling = "natural"
     optimizer: OptimizerName = "adamw"
     target_rate: float | None = None
@@ -76,7 +79,13 @@ class FitSettings:
             self.batch_size - 1,  # batch normalisation needs two
             self.learning_rate,
         )
-        not_negative = (self.weight_decay, self.focal_gamma, self.positive_weight, self.seed)
+        not_negative = (
+            self.weight_decay,
+            self.focal_gamma,
+            self.positive_weight,
+            self.side_weight,
+            self.seed,
+        )
         if (
             min(positive) <= 0
             or min(not_negative) < 0

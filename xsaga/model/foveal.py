@@ -14,10 +14,19 @@ from torch import nn
 from torch.nn import functional
 
 from xsaga.model.architecture import Architecture
-from xsaga.model.layers import ConvNorm, CutoutNetwork, centred_mean, residual_stages
+from xsaga.model.layers import (
+    ApertureLight,
+    ConvNorm,
+    CutoutNetwork,
+    centred_mean,
+    residual_stages,
+)
 
 _COARSE = 4
 """How much coarser the surround is than the centre."""
+
+_LIGHT = 64
+"""Quantities that follow from the light in apertures."""
 
 
 class FovealNetwork(CutoutNetwork):
@@ -31,24 +40,23 @@ class FovealNetwork(CutoutNetwork):
 
     def __init__(self, architecture: Architecture) -> None:
         centre, surround = architecture.stage_channels, architecture.surround_channels
-        super().__init__(architecture, 3 * centre[-1] + 2 * surround[-1])
+        super().__init__(architecture, architecture.features)
         narrow = architecture.stem_channels
         self.stem = nn.Sequential(
             ConvNorm(architecture.bands, narrow, 5, stride=2), nn.ReLU(inplace=True)
         )
         self.centre = residual_stages(narrow, centre, architecture.stage_blocks)
         self.surround = residual_stages(narrow, surround, (1,) * len(surround))
+        self.light = ApertureLight(architecture.bands, architecture.apertures, _LIGHT)
+        pooled = 3 * centre[-1] + 2 * surround[-1] + _LIGHT
+        self.join = nn.Linear(pooled, architecture.features)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Give mean, maximum and centred mean of the centre, mean and maximum of the surround."""
+        """Join what is pooled from centre and surround with the light in apertures."""
         maps = self.stem(images)
-        size = maps.shape[-1]
-        side = min(size, max(1, round(size * self.architecture.centre_share)))
-        start = (size - side) // 2
-        middle = slice(start, start + side)
         # Features leave the convolutions in whatever precision these run in; the sums over the
         # map and the last layer are cheap and always done in float32.
-        centre = self.centre(maps[..., middle, middle]).float()
+        centre = self.centre(self._middle(maps)).float()
         coarse = functional.avg_pool2d(maps, _COARSE, ceil_mode=True, count_include_pad=False)
         surround = self.surround(coarse).float()
         pooled = [
@@ -58,4 +66,13 @@ class FovealNetwork(CutoutNetwork):
             surround.mean((2, 3)),
             surround.amax((2, 3)),
         ]
-        return torch.cat(pooled, dim=1)
+        with torch.autocast(images.device.type, enabled=False):
+            pooled.append(self.light(self._middle(images)))
+            return functional.relu(self.join(torch.cat(pooled, dim=1)))
+
+    def _middle(self, maps: torch.Tensor) -> torch.Tensor:
+        """Cut the central part out."""
+        size = maps.shape[-1]
+        side = min(size, max(1, round(size * self.architecture.centre_share)))
+        start = (size - side) // 2
+        return maps[..., start : start + side, start : start + side]

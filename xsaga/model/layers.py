@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from xsaga.model.architecture import Architecture
 
+_LARGEST = 12.0
+"""Stretched value above which a pixel counts as this: 80,000 times the softening."""
+
 
 class CutoutNetwork(nn.Module, ABC):
     """From stretched cutouts to one logit of z < 0.03 each.
@@ -140,6 +143,43 @@ def residual_stages(inputs: int, channels: tuple[int, ...], blocks: tuple[int, .
             chain.append(ResidualBlock(inputs, outputs, halve=stage > 0 and block == 0))
             inputs = outputs
     return nn.Sequential(*chain)
+
+
+class ApertureLight(nn.Module):
+    """The light of the central source in Gaussian apertures, and what follows from it.
+
+    Magnitudes, colours and a curve of growth say much about a galaxy's distance. Convolutions of
+    compressed pixels would have to learn to add up light; here it is done outright, and a small
+    network learns from the sums.
+
+    Parameters
+    ----------
+    bands : int
+        Image planes.
+    widths : tuple of float
+        Standard deviations of the apertures in pixels.
+    outputs : int
+        Number of quantities to give.
+    """
+
+    def __init__(self, bands: int, widths: tuple[float, ...], outputs: int) -> None:
+        super().__init__()
+        self.widths = widths
+        self.norm = nn.BatchNorm1d(bands * len(widths))
+        self.first = nn.Linear(bands * len(widths), outputs)
+        self.second = nn.Linear(outputs, outputs)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Give quantities (N, outputs) of stretched images (N, bands, H, H)."""
+        size = images.shape[-1]
+        linear = torch.sinh(images.float().clamp(-_LARGEST, _LARGEST))
+        offset = torch.arange(size, device=images.device, dtype=torch.float32) - (size - 1) / 2
+        width = torch.tensor(self.widths, device=images.device)
+        profile = torch.exp(-0.5 * (offset / width[:, None]) ** 2)
+        profile = profile / (profile**2).sum(1, keepdim=True).sqrt()  # noise stays that of a pixel
+        light = torch.einsum("nbij,ki,kj->nbk", linear, profile, profile)
+        measured = self.norm(torch.asinh(light).flatten(1))
+        return functional.relu(self.second(functional.relu(self.first(measured))))
 
 
 def centred_mean(maps: torch.Tensor, width: float) -> torch.Tensor:

@@ -21,6 +21,7 @@ from xsaga.model.losses import make_loss
 from xsaga.model.network import Architecture, build_network
 from xsaga.model.optimizers import make_optimizer, one_cycle, set_rates
 from xsaga.model.preprocess import Stretch
+from xsaga.model.side_tasks import side_loss
 
 _START = -1
 """Stands for an epoch where starting weights are drawn."""
@@ -39,6 +40,9 @@ class MemberTraining:
         Images to train on, of both classes.
     architecture, stretch, settings : Architecture, Stretch, FitSettings
         What to build and how to train it.
+    side : ndarray of float32, shape (N, quantities)
+        What to learn beside the class, of scatter 1; NaN where it is not known. May have no
+        columns.
     member : int
         Number of the member; each draws its own random numbers.
     device : torch.device
@@ -63,20 +67,25 @@ class MemberTraining:
         architecture: Architecture,
         stretch: Stretch,
         settings: FitSettings,
+        side: NDArray[np.float32],
         member: int,
         device: torch.device,
         bf16: bool,
     ) -> None:
-        self._images, self._positive, self._rows = images, positive, rows
+        self._images, self._positive, self._rows, self._side = images, positive, rows, side
         self._stretch, self._settings, self._member = stretch, settings, member
         self._device, self._bf16 = device, bf16
         self.epochs = 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seeds(_START)[0])
             self.network = build_network(architecture).to(device)
+            self._learnt = nn.ModuleDict({"network": self.network})
+            if side.shape[1]:
+                width = self.network.head.in_features
+                self._learnt["side"] = nn.Linear(width, side.shape[1]).to(device)
         self._steps = max(1, len(rows) // settings.batch_size)
         self._optimizer, self._lookahead = make_optimizer(
-            self.network, settings.optimizer, settings.learning_rate, settings.weight_decay
+            self._learnt, settings.optimizer, settings.learning_rate, settings.weight_decay
         )
         self._loss = make_loss(
             settings.loss,
@@ -138,13 +147,17 @@ class MemberTraining:
         truth = torch.from_numpy(self._positive[rows].astype(np.float32)).to(self._device)
         stretched = self._stretch.apply(self._settings.augmentation.apply(pixels, generator))
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            logits = self.network(stretched)
-        loss = self._loss(logits, truth)
+            features = self.network.features(stretched)
+        loss = self._loss(self.network.logits(features), truth)
+        if "side" in self._learnt:
+            known = torch.from_numpy(self._side[rows]).to(self._device)
+            found = self._learnt["side"](self.network.dropout(features.float()))
+            loss = loss + self._settings.side_weight * side_loss(found, known)
         rate, momentum = one_cycle(share)
         set_rates(self._optimizer, rate * self._settings.learning_rate, momentum)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), max_norm=5.0)
+        nn.utils.clip_grad_norm_(self._learnt.parameters(), max_norm=5.0)
         self._optimizer.step()
         if self._lookahead is not None:
             self._lookahead.step()
@@ -152,7 +165,7 @@ class MemberTraining:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Give all that is needed to go on from here, by name; copies on the CPU."""
-        tensors = {f"network.{name}": each for name, each in self.network.state_dict().items()}
+        tensors = {f"learnt.{name}": each for name, each in self._learnt.state_dict().items()}
         for number, values in self._optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": each for name, each in values.items()}
         if self._lookahead is not None:
@@ -175,20 +188,20 @@ class MemberTraining:
         ModelError
             If they are not those of such a network and optimizer.
         """
-        network: dict[str, torch.Tensor] = {}
+        learnt: dict[str, torch.Tensor] = {}
         optimizer: dict[int, dict[str, torch.Tensor]] = {}
         slow: dict[int, torch.Tensor] = {}
         try:
             for key, each in tensors.items():
                 part, _, name = key.partition(".")
-                if part == "network":
-                    network[name] = each
+                if part == "learnt":
+                    learnt[name] = each
                 elif part == "optimizer":
                     number, _, quantity = name.partition(".")
                     optimizer.setdefault(int(number), {})[quantity] = each
                 else:
                     slow[int(name)] = each
-            self.network.load_state_dict(network)
+            self._learnt.load_state_dict(learnt)
             groups = self._optimizer.state_dict()["param_groups"]
             self._optimizer.load_state_dict({"state": optimizer, "param_groups": groups})
             if self._lookahead is not None:

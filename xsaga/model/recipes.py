@@ -64,6 +64,7 @@ _XSAGA_2022 = Recipe(
         weight_decay=0.01,
         loss="focal",
         focal_gamma=2.0,
+        side_weight=0.0,
         optimizer="ranger",
         augmentation=Augmentation(shift=0, blur=0, noise=0, background=0),
     ),

@@ -34,6 +34,7 @@ from xsaga.model.metrics import (
 from xsaga.model.network import Architecture, CutoutNetwork
 from xsaga.model.novelty import FeatureSpace, Novelty, fit_feature_space
 from xsaga.model.preprocess import Stretch
+from xsaga.model.side_tasks import standardised
 
 FEWEST_FOR_NOVELTY = 100
 """Images of each kind, seen and unseen, that it takes to know what is unfamiliar."""
@@ -168,6 +169,7 @@ def fit(
     *,
     groups: ArrayLike | None = None,
     in_sky: ArrayLike | None = None,
+    side_tasks: ArrayLike | None = None,
     architecture: Architecture | None = None,
     stretch: Stretch | None = None,
     settings: FitSettings | None = None,
@@ -190,6 +192,9 @@ def fit(
     in_sky : array_like of bool, shape (N,), optional
         Images of objects as the sky has them. The others, added to learn from, play no part in
         calibration and metrics. All of them if not given.
+    side_tasks : array_like, shape (N, quantities), optional
+        What is known of the objects beside their class (log redshift, magnitudes …), NaN where it
+        is not; see `xsaga.model.side_tasks`.
     architecture : Architecture, optional
         The network; the default one if not given.
     stretch : Stretch, optional
@@ -237,6 +242,10 @@ def fit(
     fold = assign_folds(positive.size, groups, settings.folds, settings.seed)
     check_folds(fold, positive, settings.members)
 
+    side = standardised(np.empty((positive.size, 0)), positive.size)
+    if side_tasks is not None and settings.side_weight > 0:
+        side = standardised(side_tasks, positive.size)
+
     networks: list[CutoutNetwork] = []
     history: list[EpochRecord] = []
     held_out_logit = np.full(positive.size, np.nan, dtype=np.float32)
@@ -249,6 +258,7 @@ def fit(
             architecture=architecture,
             stretch=stretch,
             settings=settings,
+            side=side,
             member=member,
             device=where,
             bf16=chosen == "bf16",

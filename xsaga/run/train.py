@@ -265,6 +265,7 @@ def _fit(
         known.labels["is_lowz"],
         groups=known.labels["group"],
         in_sky=~known.labels["training"],
+        side_tasks=_side_tasks(known.labels),
         architecture=plan.recipe.architecture,
         stretch=plan.recipe.stretch,
         settings=settings,
@@ -277,6 +278,23 @@ def _fit(
     with placed(paths.history) as temporary:
         pd.DataFrame([asdict(epoch) for epoch in fitted.history]).to_csv(temporary, index=False)
     return fitted
+
+
+def _side_tasks(labels: pd.DataFrame) -> pd.DataFrame:
+    """Give what a network may learn beside the class: distance, colours and shape."""
+    is_galaxy = labels["kind"].isin(["", "galaxy"]) & ~labels["shred"] & (labels["z"] > 0)
+    radius = labels["radius"].where(labels["radius"] > 0)
+    return pd.DataFrame(
+        {
+            "log z": np.log10(labels["z"].where(is_galaxy)),
+            "r": labels["mag_r"],
+            "g-r": labels["mag_g"] - labels["mag_r"],
+            "r-z": labels["mag_r"] - labels["mag_z"],
+            "log radius": np.log10(radius),
+            "b/a": labels["ba"].where(radius.notna()),
+            "sersic": labels["sersic"].where(radius.notna()),
+        }
+    )
 
 
 def format_epoch(epoch: EpochRecord, members: int, epochs: int) -> str:
