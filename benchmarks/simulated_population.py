@@ -35,7 +35,7 @@ from saga_comparison import (
 )
 
 from xsaga.catalog.cuts import apply_cuts, named_cuts
-from xsaga.simulation.galaxies import galaxies_at, galaxies_of_magnitude
+from xsaga.simulation.galaxies import FIT_BIAS, galaxies_at, galaxies_of_magnitude
 from xsaga.simulation.redshifts import (
     draw_magnitudes,
     galaxy_density,
@@ -81,6 +81,7 @@ def measure(galaxies: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         band: galaxies[f"mag_{band}"].to_numpy() + rng.normal(0, 1, count) * error
         for band, error in errors.items()
     }
+    mags["g"], mags["z"] = mags["g"] + FIT_BIAS[0], mags["z"] - FIT_BIAS[1]
     resolution = circular**2 / (circular**2 + (0.5 * PSF_FWHM) ** 2)
     size_error = np.hypot(1.5 / (shape_snr * resolution), 0.03)
     circular = circular * np.exp(rng.normal(0, 1, count) * np.minimum(size_error, 1.0))

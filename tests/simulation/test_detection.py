@@ -9,6 +9,7 @@ import pytest
 from tests.drawn_galaxies import SMOOTH
 from tests.measured_galaxies import CONDITIONS, Field, observed_field
 from xsaga.simulation.detection import NOISE_BLOCK, detect, detection_stack, sky_invvar
+from xsaga.simulation.measurement import measure
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,22 @@ def test_an_image_without_sources_gives_none() -> None:
     rng = np.random.default_rng(10)
     dark = pd.DataFrame([{**SMOOTH, "mag_g": 40.0, "mag_r": 40.0, "mag_z": 40.0}])
     assert len(observed_field(dark.assign(ebv=0.0), rng).detections) == 0
+
+
+def test_a_saturated_star_does_not_spoil_the_fit_of_a_galaxy_near_it() -> None:
+    star = {**SMOOTH, "kind": "star", "mag_g": 12.4, "mag_r": 12.0, "mag_z": 11.8, "radius": 0.0}
+    galaxy = {**SMOOTH, "mag_g": 17.9, "mag_r": 17.5, "mag_z": 17.3, "radius": 9.5}
+    faint = {**SMOOTH, "mag_g": 30.0, "mag_r": 30.0, "mag_z": 30.0}
+    rows = [{12: galaxy, 13: star}.get(i, faint) for i in range(25)]
+    field = observed_field(pd.DataFrame(rows).assign(ebv=0.0), np.random.default_rng(12))
+    y, x = np.ogrid[: field.coadd.image.shape[1], : field.coadd.image.shape[2]]
+    core = np.hypot(x - field.x[13], y - field.y[13]) < 14
+    field.coadd.image[:, core] = 3.0  # far less than what the pixels lost
+    field.coadd.invvar[:, core] = 0
+    detections = detect(field.coadd, CONDITIONS)
+    point = np.hypot(detections.x - field.x[13], detections.y - field.y[13]) < 5
+    measured = measure(field.coadd, CONDITIONS, detections, point, point)
+    distance = np.hypot(measured.x - field.x[12], measured.y - field.y[12])
+    source = int(np.argmin(distance))
+    assert distance[source] < 4
+    np.testing.assert_allclose(measured.flux[source], field.fluxes[12], rtol=0.15)

@@ -9,14 +9,15 @@ from scipy.spatial import cKDTree
 from scipy.stats import ks_2samp
 
 from tests.shared_data import needs_shared, shared
-from xsaga.simulation.galaxies import galaxies_at, quiescent_fraction
+from xsaga.simulation.galaxies import FIT_BIAS, galaxies_at, quiescent_fraction
 from xsaga.simulation.redshifts import distance_modulus, redshifts_of_side
 
 
 def drawn(r: NDArray[np.float64], z: NDArray[np.float64], seed: int = 1) -> pd.DataFrame:
     galaxies = pd.DataFrame(galaxies_at(r, z, np.random.default_rng(seed)))
-    galaxies["gr"] = galaxies["mag_g"] - galaxies["mag_r"]
-    galaxies["rz"] = galaxies["mag_r"] - galaxies["mag_z"]
+    # the colours that a catalog has
+    galaxies["gr"] = galaxies["mag_g"] - galaxies["mag_r"] + FIT_BIAS[0]
+    galaxies["rz"] = galaxies["mag_r"] - galaxies["mag_z"] + FIT_BIAS[1]
     # as a fit to the whole sees it: smaller and steeper with a bulge
     galaxies["whole"] = galaxies["radius"] * (1 - 0.6 * galaxies["bulge"])
     area = 2 * np.pi * galaxies["whole"] ** 2 * galaxies["ba"]

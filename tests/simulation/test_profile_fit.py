@@ -62,7 +62,7 @@ def test_shapes_of_fitted_sersic_profiles_are_the_true_ones(galaxies: Field) -> 
     general = galaxies.measured.kind[galaxies.found] == SourceType.SER
     found = galaxies.found[general]
     true = galaxies.objects.iloc[galaxies.row[general]]
-    assert len(found) > 25
+    assert len(found) > 20
     shape = galaxies.measured.shape[found]
     radius = half_light_radius(shape) / true["radius"].to_numpy()
     assert np.median(radius) == pytest.approx(1, abs=0.05)
@@ -83,7 +83,7 @@ def test_errors_of_radii_cover_their_scatter_where_the_profile_is_the_true_one()
     field = observed_field(random_galaxies(100, rng).assign(sersic=1.0, ba=0.6), rng)
     right = field.measured.kind[field.found] == SourceType.EXP
     found, true = field.found[right], field.objects.iloc[field.row[right]]
-    assert len(found) > 25
+    assert len(found) > 20
     errors = half_light_radius(field.measured.shape[found]) - true["radius"].to_numpy()
     pulls = errors / np.sqrt(field.measured.radius_variance[found])
     assert 0.7 < spread(pulls) < 1.5

@@ -30,6 +30,14 @@ def test_fluxes_are_dimmed_by_the_dust_of_the_galaxy() -> None:
     assert fluxes[1, 1] == pytest.approx(10 * 10 ** (-0.04 * EXTINCTION[1]))
 
 
+def test_in_the_north_r_is_that_of_bass() -> None:
+    rows = galaxy_rows({"mag_g": 21.0, "mag_r": 20.0, "ebv": 0.0})
+    south, north = observed_fluxes(rows), observed_fluxes(rows, "north")
+    assert 2.5 * np.log10(north[0, 1] / south[0, 1]) == pytest.approx(0.0382 - 0.0108)
+    np.testing.assert_array_equal(north[0, [0, 2]], south[0, [0, 2]])
+    assert rows["mag_r"].iloc[0] == 20.0
+
+
 def test_nothing_to_draw_is_nothing_drawn() -> None:
     grid = CoaddGrid(BRICK.ra, BRICK.dec, 100)
     rows = placed(galaxy_rows({}, {"mag_r": 23.5}), grid, [-1000.0, 5000.0], [50.0, 50.0])

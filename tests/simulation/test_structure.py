@@ -63,7 +63,7 @@ def test_dwarfs_are_lopsided_and_smooth_without_star_formation() -> None:
     assert forming["lopsided"].median() > 0.2
     assert massive["lopsided"].median() < 0.1
     assert (forming["knots"] > 0).all()
-    assert 0.03 < forming["knots_light"].median() < 0.3
+    assert 0.01 < forming["knots_light"].median() < 0.1
 
 
 def test_a_third_to_a_half_of_quiescent_dwarfs_have_a_nucleus() -> None:
@@ -100,10 +100,9 @@ def test_structure_follows_from_the_mass_and_not_from_the_side_of_the_limit() ->
         assert near[name].mean() == pytest.approx(far[name].mean(), abs=8 * spread), name
 
 
-def test_sersic_indices_are_in_the_renderers_steps() -> None:
+def test_sersic_indices_are_what_the_renderer_knows() -> None:
     galaxies = pd.concat([near_galaxies(m) for m in (-14.0, -18.0, -22.5)])
     assert galaxies["sersic"].between(0.5, 6.0).all()
     assert galaxies["bulge_sersic"].between(1.0, 4.0).all()
-    np.testing.assert_array_equal(galaxies[["sersic", "bulge_sersic"]] * 4 % 1, 0)
     giants = near_galaxies(-22.8).query("quiescent and bulge == 0")
     assert giants["sersic"].median() >= 4

@@ -130,7 +130,7 @@ def measured_catalog(
         objects,
         object_x,
         object_y,
-        observed_fluxes(objects),
+        observed_fluxes(objects, conditions.region),
         conditions,
     )
     redshifts = true_nature(matches, objects, brick, ra, dec)

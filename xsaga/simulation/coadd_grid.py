@@ -76,3 +76,17 @@ class CoaddGrid:
         return np.asarray(
             (xi >= west * along) & (xi < east * along) & (sin_dec >= south) & (sin_dec < north)
         )
+
+
+def add_stamp(
+    image: NDArray[np.float32], stamp: NDArray[np.float32], left: int, bottom: int
+) -> None:
+    """Add a stamp to an image, both of shape (bands, rows, columns), where they overlap; in place.
+
+    `left` and `bottom` are the column and row of the image at which the stamp begins, or would.
+    """
+    pixels, side = image.shape[1], stamp.shape[1]
+    x0, y0 = max(left, 0), max(bottom, 0)
+    x1, y1 = min(left + side, pixels), min(bottom + side, pixels)
+    if x1 > x0 and y1 > y0:
+        image[:, y0:y1, x0:x1] += stamp[:, y0 - bottom : y1 - bottom, x0 - left : x1 - left]

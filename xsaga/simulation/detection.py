@@ -187,7 +187,8 @@ def detect(coadd: Coadd, conditions: Conditions) -> Detections:
     )
     columns = {name: found[name].astype(np.float64) for name in ("x", "y", "a", "b", "theta")}
     width = float(np.median(conditions.fwhm)) / PIXEL_SCALE
-    x, y = knots_of(stack, coadd.invvar[1], segments, found[found["npix"] > LARGE_SEGMENT], width)
+    large = np.flatnonzero(found["npix"] > LARGE_SEGMENT)
+    x, y = knots_of(stack, coadd.invvar[1], segments, found[large], large + 1, width)
     return _with_knots(Detections(**columns, segments=segments), x, y, width)
 
 
@@ -196,6 +197,7 @@ def knots_of(
     invvar: Reals,
     segments: NDArray[np.int32],
     large: NDArray[np.void],
+    labels: NDArray[np.int64],
     width: float,
 ) -> tuple[Floats, Floats]:
     """Find peaks within large sources that stand out from their surroundings.
@@ -214,13 +216,16 @@ def knots_of(
         0 for the sky.
     large : structured ndarray
         SEP's rows of the large sources.
+    labels : ndarray of int
+        Their numbers in `segments`.
     width : float
         FWHM of the PSF in pixels.
 
     Returns
     -------
     x, y : ndarray
-        Pixels of the coadd.
+        Pixels of the coadd. The brightest peak of a source is not among them, as that is the source
+        itself, however far from its barycentre.
     """
     sigma = width / 2.355
     # a Gaussian filter of this width leaves 1 / √(4π σ²) of the noise of a pixel
@@ -228,19 +233,20 @@ def knots_of(
     reach = int(np.ceil(2 * width))
     ring = _ring(1.5 * width)
     peaks = []
-    for source in large:
+    for source, label in zip(large, labels, strict=True):
         rows = slice(max(source["ymin"] - reach, 0), source["ymax"] + reach + 1)
         columns = slice(max(source["xmin"] - reach, 0), source["xmax"] + reach + 1)
         smooth = ndimage.gaussian_filter(stack[rows, columns], sigma)
         rise = smooth - oaconvolve(smooth, ring, mode="same")
         weight = invvar[rows, columns]
-        valid = (weight > 0) & (segments[rows, columns] > 0)
+        valid = (weight > 0) & (segments[rows, columns] == label)
         photon = np.sqrt(weight.max() / np.where(valid, weight, 1))
         valid &= smooth == ndimage.maximum_filter(smooth, size=2 * int(width / 2) + 1)
+        valid &= smooth < smooth[valid].max(initial=-np.inf)
         valid &= rise > np.maximum(KNOT_CONTRAST * smooth, THRESHOLD * noise * photon)
         y, x = np.nonzero(valid)
         peaks.append(np.stack([x + columns.start, y + rows.start]))
-    found = np.unique(np.concatenate([np.empty((2, 0)), *peaks], axis=1), axis=1)
+    found = np.concatenate([np.empty((2, 0)), *peaks], axis=1)
     return found[0], found[1]
 
 

@@ -137,13 +137,13 @@ def disc_factor(galaxy: Galaxy, plane: Plane, pattern: Pattern) -> Floats32:
         Positive; about one on average.
     """
     rng = np.random.default_rng([galaxy.structure_seed, 2])
-    ragged = 0.1 + 0.35 * galaxy.lopsided if galaxy.n_arms == 0 else 0.14
+    ragged = 0.08 + 0.2 * galaxy.lopsided if galaxy.n_arms == 0 else 0.14
     waves = np.float32(ragged) * _waves(galaxy, plane, rng, 1.2 if galaxy.n_arms == 0 else 0.9, 12)
     base = np.ones_like(plane.rho)
     if galaxy.lopsided > 0:
         towards = rng.uniform(0, 2 * np.pi)
         side = np.cos(towards) * plane.u + np.sin(towards) * plane.v / max(galaxy.ba, _THIN)
-        swing = np.float32(1.6 * galaxy.lopsided / galaxy.radius) * side / (1 + plane.rho)
+        swing = np.float32(0.9 * galaxy.lopsided / galaxy.radius) * side / (1 + plane.rho)
         base += np.clip(swing, -0.9, 2.0)
     arms = optical_depth = None
     if galaxy.n_arms > 0 and galaxy.arms > 0:

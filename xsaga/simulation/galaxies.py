@@ -50,8 +50,8 @@ _SIZE_SCATTER = (0.12, 0.12, 0.12, 0.13, 0.16, 0.16, 0.18, 0.18, 0.17, 0.17, 0.1
 
 # Median Sérsic index of the whole galaxy.
 _INDEX_MAGNITUDE = (-23.5, -22.5, -21.5, -20.5, -19.0, -17.5, -16.0, -14.0, -12.0)
-_STAR_FORMING_INDEX = (1.8, 1.4, 1.1, 1.0, 1.02, 1.02, 1.0, 0.95, 0.85)
-_QUIESCENT_INDEX = (5.0, 4.6, 3.6, 2.7, 2.1, 1.6, 1.2, 0.95, 0.8)
+_STAR_FORMING_INDEX = (1.9, 1.5, 1.2, 1.05, 1.04, 1.04, 1.03, 0.97, 0.9)
+_QUIESCENT_INDEX = (7.0, 6.0, 4.4, 3.2, 2.3, 1.6, 1.2, 1.0, 0.9)
 
 _SIZE_COLOUR = 0.3
 """Correlation of size with blueness at given magnitude and redshift."""
@@ -59,6 +59,14 @@ _SIZE_COLOUR = 0.3
 _COMPACT_SHARE = 0.07
 """Share of star-forming galaxies that are compact and bursting: blue compact dwarfs and the like,
 small and blue enough at z ~ 0.05-0.1 to pass for what is nearer."""
+
+FIT_BIAS = (0.035, 0.042)
+"""By how much g−r and r−z of a catalog are redder than a galaxy's total colours.
+
+The catalogs' fits have one shape for all bands and miss some of the bluer outskirts. SAGA's colours
+are such fits', and the relations here describe them; galaxies are drawn with the totals. Medians of
+the catalogs measured on simulated images, nearly the same at all redshifts.
+"""
 
 
 def draw_galaxies(brick: Brick, sky: SkyModel, rng: np.random.Generator) -> pd.DataFrame:
@@ -100,10 +108,10 @@ def galaxies_at(r: Floats, z: Floats, rng: np.random.Generator) -> dict[str, NDA
     logmstar = 1.254 + 1.098 * rest_gr - 0.4 * absolute
     halpha = _halpha(residual, quiescent, compact, rng)
     line_gr, line_rz = line_shift(halpha, np.clip((logmstar - 8.5) / 2, 0, 1), z)
-    gr += np.where(quiescent, 0.0, line_gr)
+    gr += np.where(quiescent, 0.0, line_gr) - FIT_BIAS[0]
     # metal-poor stars: dwarfs' r−z is bluer at the same g−r (Legacy Surveys' blue galaxies)
     rz += np.where(quiescent, 0.0, line_rz) - 0.04 * np.clip(absolute + 20.5, 0, 3)
-    rz += rng.normal(0, 0.03, count)
+    rz += rng.normal(0, 0.03, count) - FIT_BIAS[1]
 
     ba = _axis_ratios(absolute, quiescent, rng)
     log_kpc = _log_sizes(absolute, quiescent, z) - 0.22 * compact
@@ -151,9 +159,9 @@ def quiescent_fraction(absolute: Floats, z: Floats) -> Floats:
     of DESI LOW-Z's cuts (95 % in random fields; 92 % with the satellites' share throughout).
     """
     late = 1 - np.exp(-((z / 0.165) ** 2))
-    middle = -20.5 - 2.4 * late + 5.5 * np.clip(z - 0.26, 0, 0.2)
+    middle = -20.5 - 2.4 * late + 3.4 * np.clip(z - 0.26, 0, 0.2)
     massive = 0.86 * expit((middle - absolute) / (0.95 - 0.6 * late))
-    satellites = 0.02 + 0.24 * np.exp(-((z / 0.015) ** 2))
+    satellites = 0.006 + 0.256 * np.exp(-((z / 0.013) ** 2))
     return np.asarray(massive + satellites * expit((absolute + 16.25) / 0.45))
 
 
@@ -167,7 +175,7 @@ def _rest_colours(
     noise = rng.normal(0, 1, z.size)
     rest_gr = np.where(quiescent, 0.72, 0.42)
     evolution = 1 - np.exp(-z / 0.1)
-    faint = 0.379 - 0.13 * evolution
+    faint = 0.388 - 0.13 * evolution
     middle = -18.27 - 2.47 * evolution
     for _ in range(2):
         absolute = uncorrected - observed_colours(rest_gr, z)[2]
@@ -175,9 +183,11 @@ def _rest_colours(
         blue_scatter = 0.122 - 0.035 * expit((-20.5 - absolute) / 0.5)
         red = 0.755 - 0.025 * (np.clip(absolute, -23.0, -11.0) + 21) - 0.05 * z
         red_scatter = 0.032 + 0.03 * expit((absolute + 17) / 0.8)
-        cloud = blue + blue_scatter * noise - 0.1 * compact
+        # few of the bluest were targets of the surveys that C2 has beyond z = 0.3
+        cloud = blue + 0.08 * np.clip((z - 0.27) / 0.1, 0, 1) + blue_scatter * noise - 0.1 * compact
         # no redder than galaxies without star formation
-        cloud = 0.68 - 0.04 * np.logaddexp(0.0, (0.68 - cloud) / 0.04)
+        reddest = 0.68 - 0.08 * expit((absolute + 16.5) / 0.5)
+        cloud = reddest - 0.04 * np.logaddexp(0.0, (reddest - cloud) / 0.04)
         rest_gr = np.where(quiescent, red + red_scatter * noise, cloud)
     return np.clip(rest_gr, -0.3, 0.86), noise
 
@@ -193,11 +203,11 @@ def _axis_ratios(absolute: Floats, quiescent: Mask, rng: np.random.Generator) ->
     """Axis ratios: discs of some thickness, not quite round, seen at random angles; spheroids."""
     count = absolute.size
     dwarf, massive = expit((absolute + 17.0) / 0.7), expit((-20.7 - absolute) / 0.5)
-    thickness = 0.22 + 0.31 * dwarf + 0.24 * massive + rng.normal(0, 0.05, count)
+    thickness = 0.18 + 0.35 * dwarf + 0.45 * massive + rng.normal(0, 0.05, count)
     thickness = np.clip(thickness, 0.08, 0.7)
     cosine = rng.random(count)
     disc = np.sqrt(thickness**2 + (1 - thickness**2) * cosine**2)
-    disc *= 1 - np.minimum(np.abs(rng.normal(0, 1, count)) * (0.07 + 0.08 * dwarf), 0.4)
+    disc *= 1 - np.minimum(np.abs(rng.normal(0, 1, count)) * (0.12 + 0.03 * dwarf), 0.4)
     # spheroids: massive ones and dwarf ellipticals rounder than the lenticulars between
     round_ = expit((-21.8 - absolute) / 0.5) + expit((absolute + 16.5) / 0.7)
     spheroid = rng.normal(0.57 + 0.20 * round_, 0.19 - 0.03 * round_, count)
@@ -208,13 +218,14 @@ def _axis_ratios(absolute: Floats, quiescent: Mask, rng: np.random.Generator) ->
 def _log_sizes(absolute: Floats, quiescent: Mask, z: Floats) -> Floats:
     """log₁₀ of the median semi-major half-light radius in kpc.
 
-    It shrinks with z for massive galaxies; for star-forming ones C2's grow by 0.05 dex to z = 0.2,
-    as targets of low surface brightness were chosen.
+    It shrinks with z for massive ones; star-forming ones of C2 are larger by 0.05 dex at z = 0.12
+    than nearer ones, as targets of low surface brightness were chosen.
     """
     forming = np.interp(absolute, _SIZE_MAGNITUDE, _STAR_FORMING_SIZE) + 0.13
     evolved = np.interp(absolute, _SIZE_MAGNITUDE, _QUIESCENT_SIZE) + 0.09
-    growth = 0.35 * z * np.clip(-21.5 - absolute, 0, 1.5)
-    chosen = 0.25 * np.minimum(z, 0.2) * ~quiescent
+    growth = 0.05 * z * np.clip(-21.5 - absolute, 0, 1.5)
+    chosen = np.interp(z, (0.0, 0.05, 0.12, 0.25), (0.015, 0.042, 0.065, 0.038)) * ~quiescent
+    chosen += 0.02 * quiescent
     return np.where(quiescent, evolved, forming) - growth + chosen
 
 
@@ -223,6 +234,6 @@ def _indices(absolute: Floats, quiescent: Mask, rng: np.random.Generator) -> Flo
     forming = np.interp(absolute, _INDEX_MAGNITUDE, _STAR_FORMING_INDEX)
     evolved = np.interp(absolute, _INDEX_MAGNITUDE, _QUIESCENT_INDEX)
     median = np.where(quiescent, evolved, forming)
-    scatter = 0.37 + 0.12 * expit((-19 - absolute) / 0.5)
+    scatter = 0.22 + 0.27 * expit((-19 - absolute) / 0.5)
     index = median * np.exp(scatter * rng.normal(0, 1, absolute.size))
-    return np.asarray(np.clip(index, 0.4, 7.0))
+    return np.asarray(np.clip(index, 0.55, 7.0))

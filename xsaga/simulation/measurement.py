@@ -7,7 +7,7 @@ to them. Then all models but a source's own are subtracted from its stamp, and i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,11 +125,13 @@ def measure(
     Measured
     """
     pixels, count = found.segments.shape[0], len(found)
+    guess = _first_shapes(found, conditions)
+    torn = np.zeros(count, dtype=np.bool_)
     result = Measured(
         x=found.x.copy(),
         y=found.y.copy(),
         kind=np.zeros(count, dtype=np.int8),
-        shape=_first_shapes(found, conditions),
+        shape=guess.copy(),
         radius_variance=np.full(count, np.inf, dtype=np.float32),
         flux=np.zeros((count, 3), dtype=np.float32),
         flux_variance=np.full((count, 3), np.inf, dtype=np.float32),
@@ -145,6 +147,8 @@ def measure(
             drawn=modes_of(conditions, binning, side, for_drawing=True),
             point=point,
             fixed=fixed,
+            guess=guess,
+            torn=torn,
             noise_growth=conditions.noise_growth.astype(np.float32),
             scatter=_pixel_scatter(conditions, binning),
         )
@@ -166,7 +170,10 @@ def measure(
 
 @dataclass(frozen=True)
 class _Level:
-    """Stamps of one size and what sources are fitted with there."""
+    """Stamps of one size and what sources are fitted with there.
+
+    `torn` tells which sources lack pixels in their middle; the first fits set it.
+    """
 
     coadd: Coadd
     segments: NDArray[np.int32]
@@ -174,6 +181,8 @@ class _Level:
     drawn: Modes
     point: Bools
     fixed: Bools
+    guess: Reals
+    torn: Bools
     noise_growth: Reals
     scatter: Reals
 
@@ -187,10 +196,20 @@ class _Level:
         valid = invvar > 0
         weight = np.where(own & valid, np.maximum(image, 0), 0)
         precision = self._precision(weight, invvar)
-        image = fill(image, valid & (own | (whose == 0)))
-        stamps = Stamps(self.modes, self.modes.transform(image), precision)
+        mine = valid & (own | (whose == 0))
+        filled = fill(image, mine)
+        stamps = Stamps(self.modes, self.modes.transform(filled), precision)
         fits, kind = fit_all_models(stamps, start, self.point[part], self.fixed[part])
         _keep(result, part, windows, stamps, fits, kind)
+
+        # the model of a saturated star is to hold for its wings, which others are freed from
+        torn = _middle_seen(valid) < WHOLE
+        self.torn[part] = torn.any(axis=1)
+        rows = np.flatnonzero(self.torn[part])
+        unit = self._unit(fits.subset(rows))
+        flux, variance = self._flux_of_pixels(unit, image[rows], invvar[rows] * mine[rows])
+        known = torn[rows] & np.isfinite(variance)
+        result.flux[part[rows]] = np.where(known, flux, result.flux[part[rows]])
 
     def fit_without_neighbours(
         self, result: Measured, part: Integers, model: Reals, again: Bools
@@ -206,6 +225,10 @@ class _Level:
         others = windows.cut(model) - before
         image = windows.cut(self.coadd.image) - others
         invvar = windows.cut_invvar(self.coadd.invvar)
+        # what is left of a saturated star when its model is subtracted is no good
+        whose = windows.cut_segments(self.segments) - 1
+        spoilt = (whose >= 0) & (whose != part[:, np.newaxis, np.newaxis]) & self.torn[whose]
+        invvar[np.broadcast_to(spoilt[:, np.newaxis], invvar.shape)] = 0
         valid = invvar > 0
         seen = _share_seen(unit, valid)
         light = np.maximum((unit * unit).sum(axis=(2, 3)), 1e-30)
@@ -219,8 +242,11 @@ class _Level:
             precision[seen[rows] <= LEAST_SEEN] = 0
             filled = np.where(valid[rows], image[rows], before[rows])
             stamps = Stamps(self.modes, self.modes.transform(filled), precision)
+            # what the first fit took for a point may have been torn by its neighbours
+            extended = np.isfinite(start.shape[:, :1])
+            again_from = replace(start, shape=np.where(extended, start.shape, self.guess[part]))
             fits, kind = fit_all_models(
-                stamps, start.subset(rows), self.point[part[rows]], self.fixed[part[rows]]
+                stamps, again_from.subset(rows), self.point[part[rows]], self.fixed[part[rows]]
             )
             _keep(result, part[rows], windows.subset(rows), stamps, fits, kind)
             unit[rows] = self._unit(fits)
@@ -340,10 +366,14 @@ def _share_seen(weight: Reals, valid: Bools) -> Reals:
     total = square.sum(axis=(2, 3))
     seen = (square * valid).sum(axis=(2, 3))
     # without light in the band: whether the middle has data
-    centre = weight.shape[-1] // 2
+    return np.asarray(np.where(total > 0, seen / np.maximum(total, 1e-30), _middle_seen(valid)))
+
+
+def _middle_seen(valid: Bools) -> Reals:
+    """Share of the middle of stamps that has data, shape (N, 3)."""
+    centre = valid.shape[-1] // 2
     middle = slice(centre - 2, centre + 3)
-    blank = valid[:, :, middle, middle].mean(axis=(2, 3))
-    return np.asarray(np.where(total > 0, seen / np.maximum(total, 1e-30), blank))
+    return np.asarray(valid[:, :, middle, middle].mean(axis=(2, 3)), dtype=np.float32)
 
 
 def _radius_variances(fits: Fits) -> Reals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xsaga.simulation.coadd_grid import PIXEL_SCALE
+from xsaga.simulation.coadd_grid import PIXEL_SCALE, add_stamp
 from xsaga.simulation.conditions import Conditions
 from xsaga.simulation.fourier_stamps import Modes, Reals, modes_of
 from xsaga.simulation.profile_fit import INDEX, SIZE, half_light_radius, unit_models
@@ -84,7 +84,7 @@ def draw_fits(
             for stamp, left, bottom in zip(
                 stamps, column[part] - width // 2, row[part] - width // 2, strict=True
             ):
-                _add(image, stamp, int(left), int(bottom))
+                add_stamp(image, stamp, int(left), int(bottom))
     return image
 
 
@@ -101,12 +101,3 @@ def _sides(conditions: Conditions, shape: Reals, flux: Reals) -> NDArray[np.int6
         edge[extended] += sersic_edge(contrast[extended].max(axis=1), radius, ba, index)
     wanted = 2 * edge / PIXEL_SCALE
     return np.array(SIDES)[np.searchsorted(SIDES[:-1], wanted)]
-
-
-def _add(image: Reals, stamp: Reals, left: int, bottom: int) -> None:
-    """Add a stamp where it overlaps the image."""
-    pixels, side = image.shape[1], stamp.shape[1]
-    x0, y0 = max(left, 0), max(bottom, 0)
-    x1, y1 = min(left + side, pixels), min(bottom + side, pixels)
-    if x1 > x0 and y1 > y0:
-        image[:, y0:y1, x0:x1] += stamp[:, y0 - bottom : y1 - bottom, x0 - left : x1 - left]

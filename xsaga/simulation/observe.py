@@ -90,7 +90,7 @@ def observe(
         The coadd's pixels scatter less, by 0.89, as they are correlated
         (`xsaga.simulation.noise`).
     """
-    stars = _bright_stars(objects, grid)
+    stars = _bright_stars(objects, grid, conditions)
     model = model.copy()
     add_ghosts(model, stars)
     maskbits = np.where(grid.own_area(brick), 0, 1 << NPRIMARY).astype(np.int16)
@@ -169,10 +169,10 @@ def _spline_basis(pixels: int, count: int) -> Image:
     return np.asarray(basis / basis.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _bright_stars(objects: pd.DataFrame, grid: CoaddGrid) -> BrightStars:
+def _bright_stars(objects: pd.DataFrame, grid: CoaddGrid, conditions: Conditions) -> BrightStars:
     """Pick the stars that may saturate or have ghosts."""
     stars = objects.iloc[np.flatnonzero(objects["kind"] == "star")]
-    fluxes = observed_fluxes(stars)
+    fluxes = observed_fluxes(stars, conditions.region)
     bright = (fluxes > _BRIGHT).any(axis=1)
     stars = stars.iloc[np.flatnonzero(bright)]
     x, y = grid.pixel_positions(stars["ra"].to_numpy(), stars["dec"].to_numpy())

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xsaga.simulation.coadd_grid import PIXEL_SCALE, CoaddGrid
+from xsaga.simulation.coadd_grid import PIXEL_SCALE, CoaddGrid, add_stamp
 from xsaga.simulation.components import band_shares, galaxies_of
-from xsaga.simulation.conditions import EXTINCTION, Conditions
+from xsaga.simulation.conditions import EXTINCTION, Conditions, northern_r
+from xsaga.simulation.galactic import Region
 from xsaga.simulation.points import draw_points
 from xsaga.simulation.psf import core_edge, wing_edge
 from xsaga.simulation.sky_model import BANDS
@@ -23,9 +24,14 @@ PLAIN_FLUX = 1.0
 """Nanomaggies in r (r = 22.5) below which a galaxy is drawn as one smooth part of one colour."""
 
 
-def observed_fluxes(objects: pd.DataFrame) -> Floats:
-    """Fluxes in nanomaggies behind the Galaxy's dust, shape (N, 3), of rows of the truth table."""
-    magnitudes = objects[[f"mag_{band}" for band in BANDS]].to_numpy()
+def observed_fluxes(objects: pd.DataFrame, region: Region = "south") -> Floats:
+    """Fluxes in nanomaggies behind the Galaxy's dust, shape (N, 3), of rows of the truth table.
+
+    The truth table has DECam's magnitudes everywhere; in the north r is that of BASS.
+    """
+    magnitudes = objects[[f"mag_{band}" for band in BANDS]].to_numpy(dtype=np.float64, copy=True)
+    if region == "north":
+        magnitudes[:, 1] = northern_r(magnitudes[:, 0], magnitudes[:, 1])
     dimming = objects["ebv"].to_numpy()[:, np.newaxis] * np.array(EXTINCTION)
     return np.asarray(10 ** (-0.4 * (magnitudes + dimming - 22.5)))
 
@@ -55,7 +61,7 @@ def render_model(
         When GalSim is not installed.
     """
     image = np.zeros((len(BANDS), grid.pixels, grid.pixels), dtype=np.float32)
-    fluxes = observed_fluxes(objects)
+    fluxes = observed_fluxes(objects, conditions.region)
     x, y = grid.pixel_positions(objects["ra"].to_numpy(), objects["dec"].to_numpy())
     points = (objects["kind"] != "galaxy").to_numpy()
     draw_points(image, conditions, x[points], y[points], fluxes[points])
@@ -102,7 +108,7 @@ def draw_galaxies(
         for part in np.split(alike, range(0, alike.size, max(_BATCH_PIXELS // side**2, 1))[1:]):
             stamps = painter.paint_plain(shapes[part], fluxes[part], offsets[part], side)
             for i, stamp in zip(part, stamps, strict=True):
-                _add(image, stamp, int(left[i]), int(bottom[i]))
+                add_stamp(image, stamp, int(left[i]), int(bottom[i]))
 
     chosen = np.flatnonzero(~plain & reaching)
     rows = galaxies.iloc[chosen]
@@ -110,7 +116,7 @@ def draw_galaxies(
     # one stamp per object: this is where the pixels are made
     for i, galaxy in zip(chosen, parts, strict=True):
         stamp = painter.paint(galaxy, fluxes[i], int(sides[i]))
-        _add(image, stamp, int(left[i]), int(bottom[i]))
+        add_stamp(image, stamp, int(left[i]), int(bottom[i]))
 
 
 def stamp_sides(
@@ -128,11 +134,3 @@ def stamp_sides(
     wanted = 2 * np.maximum(blur, edge + max(conditions.fwhm)) / PIXEL_SCALE
     step = np.searchsorted(STAMP_SIDES, wanted)
     return np.asarray(STAMP_SIDES[np.minimum(step, len(STAMP_SIDES) - 1)])
-
-
-def _add(image: NDArray[np.float32], stamp: NDArray[np.float32], left: int, bottom: int) -> None:
-    """Add the part of a stamp that lies on the image."""
-    pixels, side = image.shape[1], stamp.shape[1]
-    x0, y0 = max(left, 0), max(bottom, 0)
-    x1, y1 = min(left + side, pixels), min(bottom + side, pixels)
-    image[:, y0:y1, x0:x1] += stamp[:, y0 - bottom : y1 - bottom, x0 - left : x1 - left]

@@ -42,8 +42,8 @@ ROUND_MARGIN = 1.0
 GALAXY_MARGIN = 3.0**2 + 3
 """Gain of χ² that an EXP or DEV must bring over a PSF or REX: 3σ and three parameters."""
 
-SERSIC_MARGIN = 3.0**2 + 1
-"""Gain of χ² that a SER must bring over an EXP or DEV: another 3σ and a parameter."""
+SERSIC_MARGIN = 5.0**2
+"""Gain of χ² that a SER must bring over an EXP or DEV, as in the code of legacypipe: 5σ."""
 
 FRACTION = 0.01
 """No galaxy for less than this share of the PSF's gain: PSF models are not that good."""

@@ -27,8 +27,8 @@ complexes: Kennicutt 1984; Elmegreen et al. 2006)."""
 _RESOLVED_MAGNITUDE, _RESOLVED_RADIUS = 22.5, 0.3
 """Fainter in r, or smaller in arcsec, nothing but the smooth components is drawn."""
 
-_SERSIC_STEP = 0.25
-"""The renderer tabulates one profile per value of the index."""
+_SERSIC_STEP = 0.05
+"""Indices are rounded to it, for a truth table that is easily read."""
 
 _LARGEST_SHARE = 0.85
 """Of a band's light in all components but the disc."""
@@ -158,7 +158,7 @@ def _bulges(bodies: Bodies, rng: np.random.Generator) -> tuple[Floats, Floats, M
     excess = bodies.index - disc
     share = np.clip((np.sqrt(12.25 + 36 * excess) - 3.5) / 18, 0, 0.7)
     chance = expit((bodies.logmstar - 8.9) / 0.25)
-    elliptical = 0.35 + 0.5 * expit((bodies.logmstar - 11.0) / 0.2)
+    elliptical = 0.5 + 0.4 * expit((bodies.logmstar - 10.9) / 0.2)
     chance *= np.where(bodies.quiescent, 1 - elliptical, 1.0)
     has_bulge = rng.random(count) < chance
     disc_like = ~bodies.quiescent | has_bulge
@@ -208,13 +208,15 @@ def _knots(
     """
     count = bodies.r.size
     forming = resolved & ~bodies.quiescent
-    light = 0.07 * (bodies.halpha / 16.0) ** 0.5 * np.exp(rng.normal(0, 0.45, count))
+    # dwarfs' knots as faint as the published completeness of DESI LOW-Z's cuts asks for
+    strength = 0.035 - 0.013 * expit((9.0 - bodies.logmstar) / 0.35)
+    light = strength * (bodies.halpha / 16.0) ** 0.5 * np.exp(rng.normal(0, 0.45, count))
     expected = 3 + 7 * bodies.kpc + 60 * expit((bodies.logmstar - 9.6) / 0.35)
     number = 1 + rng.poisson(np.minimum(expected, 150))
     smallest, largest = np.log(KNOT_PARSEC)
     parsec = np.exp(rng.triangular(smallest, np.log(70), largest, count))
     return {
-        "knots_light": np.where(forming, np.clip(light, 0.01, 0.3), 0.0),
+        "knots_light": np.where(forming, np.clip(light, 0.005, 0.2), 0.0),
         "knots": np.where(forming, number, 0),
         "knot_size": 1e-3 * parsec / bodies.kpc_per_arcsec,
     }
