@@ -28,8 +28,8 @@ from xsaga.errors import ModelError
 _BEND_GAIN = 6.63
 """Twice the gain in log likelihood that a bend must bring: 1 % of χ² with one degree of freedom."""
 
-_LARGEST_BEND = 7.0
-"""Of |ln(1 + bend)|: beyond it one side of the curve is flat, or a step."""
+_LARGEST_BEND = 2.0
+"""Of |ln(1 + bend)|: beyond it few objects decide on a curve that is nearly a step."""
 
 _FEWEST_REPEATS = 20
 """Images of a class held out by several members, below which their noise is not measured."""
