@@ -35,6 +35,7 @@ class ToyLabels:
             *("--folds", "2"),
             *("--epochs", "3"),
             *("--batch-size", "16"),
+            *("--learning-rate", "0.01"),
             *("--seed", "3"),
         ]
 

@@ -58,6 +58,7 @@ def test_labels_and_imaging_make_a_model_that_scores(toys: ToyLabels, tmp_path: 
     assert set(held_out.index) == set(labels.index)
     truth = labels["is_lowz"][held_out.index]
     assert (held_out["is_lowz"] == truth).all()
+    assert held_out["logit"][truth].mean() > held_out["logit"][~truth].mean() + 1
     assert area_under_curve(held_out["logit"], truth) > 0.95
     patches = pd.concat([labels["group"][held_out.index], held_out["fold"]], axis=1)
     assert (patches.groupby("group")["fold"].nunique() == 1).all()
