@@ -18,7 +18,8 @@ from scipy import ndimage
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE, CoaddGrid
 from xsaga.simulation.conditions import Conditions
-from xsaga.simulation.psf import import_galsim, psf_core
+from xsaga.simulation.extras import import_galsim
+from xsaga.simulation.psf import psf_core
 
 Floats = NDArray[np.float64]
 Image = NDArray[np.float32]

@@ -19,7 +19,8 @@ from scipy.spatial import cKDTree
 from xsaga.simulation.bricks import Brick
 from xsaga.simulation.coadd_grid import PIXEL_SCALE, CoaddGrid
 from xsaga.simulation.conditions import EXTINCTION, Conditions
-from xsaga.simulation.detection import Detections, detect, import_sep
+from xsaga.simulation.detection import Detections, detect
+from xsaga.simulation.extras import import_sep
 from xsaga.simulation.masks import BRIGHT, GALAXY
 from xsaga.simulation.measurement import Measured, measure
 from xsaga.simulation.observe import Coadd

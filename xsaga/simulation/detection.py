@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,9 @@ from scipy import ndimage
 from scipy.signal import oaconvolve
 from scipy.spatial import cKDTree
 
-from xsaga.errors import MissingExtraError
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
 from xsaga.simulation.conditions import Conditions
+from xsaga.simulation.extras import import_sep
 from xsaga.simulation.observe import Coadd
 
 Floats = NDArray[np.float64]
@@ -71,21 +70,6 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.x)
-
-
-def import_sep() -> Any:
-    """Return the sep module.
-
-    Raises
-    ------
-    MissingExtraError
-        When it is not installed.
-    """
-    try:
-        import sep
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("sep", "sim") from error
-    return sep
 
 
 def sky_invvar(invvar: Reals) -> Reals:

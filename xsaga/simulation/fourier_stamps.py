@@ -16,7 +16,8 @@ from scipy import fft
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
 from xsaga.simulation.conditions import Conditions
-from xsaga.simulation.psf import import_galsim, psf_profile
+from xsaga.simulation.extras import import_galsim
+from xsaga.simulation.psf import psf_profile
 from xsaga.simulation.sky_model import BANDS
 
 Reals = NDArray[np.float32]

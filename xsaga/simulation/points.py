@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
 from xsaga.simulation.conditions import WING_LIGHT, Conditions
-from xsaga.simulation.psf import WINGS, core_edge, import_galsim, psf_core, wing_edge
+from xsaga.simulation.extras import import_galsim
+from xsaga.simulation.psf import WINGS, core_edge, psf_core, wing_edge
 
 Floats = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xsaga.errors import MissingExtraError
 from xsaga.simulation.conditions import WING_LIGHT, Conditions
+from xsaga.simulation.extras import import_galsim
 
 Floats = NDArray[np.float64]
 
@@ -27,21 +27,6 @@ HALO_REACH = 240.0
 
 EDGE_LEVEL = 0.1
 """Surface brightness at the edge of what is drawn over the sky noise of a pixel."""
-
-
-def import_galsim() -> Any:
-    """Return the galsim module.
-
-    Raises
-    ------
-    MissingExtraError
-        When it is not installed.
-    """
-    try:
-        import galsim
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("galsim", "sim") from error
-    return galsim
 
 
 def psf_core(conditions: Conditions, band: int) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import j1
 
-from xsaga.simulation.psf import import_galsim
+from xsaga.simulation.extras import import_galsim
 
 Reals = NDArray[np.float32]
 

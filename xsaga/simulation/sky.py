@@ -22,11 +22,10 @@ from xsaga.simulation.bricks import Brick, bricks_in_box, nearest_bricks
 from xsaga.simulation.catalog import measured_catalog
 from xsaga.simulation.coadd_grid import BRICK_PIXELS, CoaddGrid
 from xsaga.simulation.conditions import Conditions, observing_conditions
-from xsaga.simulation.detection import import_sep
 from xsaga.simulation.dust import reddening
+from xsaga.simulation.extras import import_galsim, import_sep
 from xsaga.simulation.observe import observe
 from xsaga.simulation.population import draw_objects
-from xsaga.simulation.psf import import_galsim
 from xsaga.simulation.render import render_model
 from xsaga.simulation.sky_model import SkyModel
 from xsaga.simulation.training_targets import grid_positions

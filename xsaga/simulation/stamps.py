@@ -41,8 +41,9 @@ from xsaga.simulation.disc_structure import (
     sersic_light,
     spiral_pattern,
 )
+from xsaga.simulation.extras import import_galsim
 from xsaga.simulation.mergers import companion_of
-from xsaga.simulation.psf import import_galsim, psf_profile
+from xsaga.simulation.psf import psf_profile
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
