@@ -360,6 +360,20 @@ def test_file_of_labels_and_back(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(again[LABEL_SCHEMA.names], back.table, check_dtype=False)
 
 
+def test_morphology_is_kept_and_is_that_of_the_row_that_is_kept(tmp_path: Path) -> None:
+    one = objects(z=[0.01, 0.1], z_quality=[3, 4], morphology_arms=[0.25, np.nan])
+    two = objects(z=[0.01], z_quality=[4], morphology_arms=[0.75], morphology_bar=[1])
+    path = tmp_path / "labels.parquet"
+    labels = labels_of(one, two, folder=tmp_path)
+    write_labels(path, labels.table, labels.conflicts, {"z_limit": 0.03})
+    back = read_labels(path).table
+    np.testing.assert_array_equal(back["morphology_arms"], np.float32([0.75, np.nan]))
+    np.testing.assert_array_equal(back["morphology_bar"], np.float32([1, np.nan]))
+    (catalog,) = redshift_catalogs(path, "auto", {})
+    again = read_redshifts(catalog, 0, 3, RowCounts(), ReadingNotes())
+    np.testing.assert_array_equal(again["morphology_arms"], back["morphology_arms"])
+
+
 def test_what_is_no_file_of_labels(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="no such file; make it with `xsaga labels`"):
         read_labels(tmp_path / "none.parquet")

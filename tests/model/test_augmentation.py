@@ -32,7 +32,9 @@ def test_whole_shifts_and_turns_move_what_is_there_and_change_nothing() -> None:
     image = torch.zeros(1, 3, 16, 16)
     image[0, :, 5, 8] = torch.tensor([1.0, 2.0, 3.0])
     only_moved = Augmentation(**{**PLAIN, "shift": 2.0})
-    seen = only_moved._move(image.expand(4000, 3, 16, 16), generator(1))
+    seen = torch.cat(
+        [only_moved.apply(image.expand(8, 3, 16, 16), generator(seed)) for seed in range(500)]
+    )
     assert torch.equal(seen.sum((2, 3)), torch.tensor([1.0, 2.0, 3.0]).expand(4000, 3))
     at = torch.nonzero(seen[:, 0])[:, 1:]
     # (5, 8) of 16 under the square's symmetries, each moved by up to 2 along both axes.
@@ -99,10 +101,13 @@ def test_noise_is_added_in_units_of_the_images_own_where_there_is_data() -> None
     assert not seen[:, 2].any()
     assert float((seen[:, :2] != 0).float().mean()) == pytest.approx(0.75)
     for band, sigma in ((0, 5.0), (1, 10.0)):
-        # Strengths are uniform in 0 to 1: the mean variance is 1 + 1/3. A quarter of the image
-        # has no data, which the estimate of the noise takes for quiet.
-        variance = float(seen[:, band].square().sum() / (seen[:, band] != 0).sum())
-        assert 1.1 < variance / sigma**2 < 1.4
+        # Every second image gets noise, of strengths uniform in 0 to 1: the mean variance of these
+        # is 1 + 1/3. A quarter of the image has no data, which the estimate of the noise takes
+        # for quiet.
+        variances = seen[:, band].square().sum((1, 2)) / (seen[:, band] != 0).sum((1, 2))
+        of_the_two = sorted(float(variances[at::2].mean()) / sigma**2 for at in (0, 1))
+        assert 0.97 < of_the_two[0] < 1.03
+        assert 1.1 < of_the_two[1] < 1.5
 
 
 def test_blurred_images_keep_the_noise_they_had() -> None:

@@ -263,6 +263,19 @@ def test_only_objects_within_the_magnitudes_are_learnt_from(toys: ToyLabels) -> 
     assert set(left_out["reason"]) == {"r magnitude outside the limits"}
 
 
+def test_what_is_known_of_the_looks_is_learnt_too(toys: ToyLabels, tmp_path: Path) -> None:
+    options = (*toys.options, "--epochs", 1, "--members", 1)
+    without = tmp_path / "without"
+    assert xsaga("train", *options, "--out", without).exit_code == 0
+    table = table_of(toys)
+    table["morphology_arms"] = np.linspace(0, 1, len(table)).astype(np.float32)
+    rewrite_labels(toys, table)
+    known = tmp_path / "known"
+    assert xsaga("train", *options, "--out", known).exit_code == 0
+    losses = [pd.read_csv(each / "history.csv")["loss"].item() for each in (without, known)]
+    assert losses[0] != losses[1]
+
+
 def test_objects_added_for_training_calibrate_nothing(toys: ToyLabels, tmp_path: Path) -> None:
     table = table_of(toys)
     near = np.flatnonzero(table["is_lowz"])

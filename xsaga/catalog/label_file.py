@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from astropy.table import Column as TableColumn
 from astropy.table import Table, meta
 
-from xsaga.catalog.redshift_catalogs import LABEL_MARK
+from xsaga.catalog.redshift_catalogs import LABEL_MARK, MORPHOLOGY
 from xsaga.catalog.schema import FIELDS_BY_NAME, Field
 from xsaga.errors import CatalogError
 from xsaga.paths import placed
@@ -40,7 +40,7 @@ LABEL_FIELDS: tuple[Field, ...] = (
 """Columns of ``labels.parquet``."""
 
 LABEL_SCHEMA: pa.Schema = pa.schema([(field.name, field.kind) for field in LABEL_FIELDS])
-"""Arrow schema of ``labels.parquet``."""
+"""Arrow schema of ``labels.parquet``; columns of `MORPHOLOGY`, float32, come after these."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class LabelFile:
     Parameters
     ----------
     table : DataFrame
-        Columns `LABEL_FIELDS`.
+        Columns `LABEL_FIELDS` and, where an input had them, those of `MORPHOLOGY`.
     record : dict
         How the labels were made: ``z_limit``, ``min_quality`` and the other settings, ``inputs``
         with SHA-256, ``counts``, ``simulated``.
@@ -76,7 +76,7 @@ def write_labels(
         File of the labels, Parquet; `conflicts_path` tells where the conflicts go, which is
         written even if there are none.
     table : DataFrame
-        Columns `LABEL_FIELDS`, perhaps others that are not written.
+        Columns `LABEL_FIELDS`; of others those of `MORPHOLOGY` are written too.
     conflicts : DataFrame
         As `xsaga.catalog.labels.make_labels` gives them.
     record : mapping
@@ -84,6 +84,7 @@ def write_labels(
     """
     with placed(conflicts_path(path)) as temporary:
         conflicts.to_csv(temporary, index=False, lineterminator="\n", float_format="%.9g")
+    fields = [*LABEL_FIELDS, *(_morphology_field(name) for name in _morphology(table.columns))]
     described = Table(
         [
             TableColumn(
@@ -92,7 +93,7 @@ def write_labels(
                 unit=field.unit or None,
                 description=field.meaning,
             )
-            for field in LABEL_FIELDS
+            for field in fields
         ]
     )
     metadata = {
@@ -103,7 +104,8 @@ def write_labels(
         if pa.types.is_string(field.kind):  # astropy asks for the width of strings
             width = table[field.name].map(len).max() if len(table) else 1
             metadata[f"table::len::{field.name}".encode()] = str(max(int(width), 1))
-    arrow = pa.Table.from_pandas(table, schema=LABEL_SCHEMA, preserve_index=False)
+    schema = pa.schema([(field.name, field.kind) for field in fields])
+    arrow = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
     with placed(path) as temporary:
         pq.write_table(arrow.replace_schema_metadata(metadata), temporary, compression="zstd")
 
@@ -136,4 +138,13 @@ def read_labels(path: Path) -> LabelFile:
             f"{path}: columns are missing: {', '.join(sorted(absent))}; make it anew with "
             "`xsaga labels`"
         )
-    return LabelFile(table.select(LABEL_SCHEMA.names).to_pandas(), record)
+    names = [*LABEL_SCHEMA.names, *_morphology(table.column_names)]
+    return LabelFile(table.select(names).to_pandas(), record)
+
+
+def _morphology(columns: Iterable[str]) -> list[str]:
+    return sorted(name for name in columns if name.startswith(MORPHOLOGY))
+
+
+def _morphology_field(name: str) -> Field:
+    return Field(name, pa.float32(), "", f"morphology: {name.removeprefix(MORPHOLOGY)}")

@@ -74,6 +74,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 PHOTOMETRY = ("mag_g", "mag_r", "mag_z", "sb_r", "radius", "ba", "sersic")
 """Photometry of a label; dereddened, see `xsaga.catalog.schema.SOURCE_FIELDS`."""
 
+MORPHOLOGY = "morphology_"
+"""Columns whose names begin so tell what an object looks like (numbers; NaN: not known): vote
+shares of Galaxy Zoo, say, or what a simulation drew. Labels keep them."""
+
 _LABELLED = ColumnMap(
     "labels",
     {
@@ -212,7 +216,8 @@ def read_redshifts(
     DataFrame
         ``label_id``, ``id_known`` (not made from the position), ``ra``, ``dec``, ``z``,
         ``z_quality``, ``shred``, ``training``, ``kind``, `PHOTOMETRY`, ``source`` (the
-        catalog's own word, else the file's name), ``host``, ``input_file``, ``input_row``.
+        catalog's own word, else the file's name), ``host``, ``input_file``, ``input_row``, and
+        the columns of `MORPHOLOGY`.
 
     Raises
     ------
@@ -227,6 +232,7 @@ def read_redshifts(
         maps = (_LABELLED, *maps)
     _, columns = match_columns(maps, table.columns, path)
     found = _label_columns(catalog, table.columns, notes)
+    found |= {name: name for name in table.columns if name.startswith(MORPHOLOGY)}
     wanted = list(dict.fromkeys([*columns.values(), *found.values()]))
     row = 0
     frames = []
@@ -317,6 +323,7 @@ def _labels(piece: Piece, columns: Mapping[str, str]) -> pd.DataFrame:
             "training": [word.lower() in _TRUE_WORDS for word in words["training"]],
             "host": words["host"],
             "source": words["source"],
+            **{name: piece.floats(name) for name in columns if name.startswith(MORPHOLOGY)},
         }
     )
 

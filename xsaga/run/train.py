@@ -14,6 +14,7 @@ from rich.console import Console
 
 from xsaga import __version__
 from xsaga.catalog.label_file import LabelFile, read_labels
+from xsaga.catalog.redshift_catalogs import MORPHOLOGY
 from xsaga.config import RunConfig, result_settings
 from xsaga.errors import CatalogError, ConfigError, MissingExtraError
 from xsaga.imaging.cutouts import CutoutSource
@@ -281,7 +282,7 @@ def _fit(
 
 
 def _side_tasks(labels: pd.DataFrame) -> pd.DataFrame:
-    """Give what a network may learn beside the class: distance, colours and shape."""
+    """Give what a network may learn beside the class: distance, colours, shape, morphology."""
     is_galaxy = labels["kind"].isin(["", "galaxy"]) & ~labels["shred"] & (labels["z"] > 0)
     radius = labels["radius"].where(labels["radius"] > 0)
     return pd.DataFrame(
@@ -293,6 +294,7 @@ def _side_tasks(labels: pd.DataFrame) -> pd.DataFrame:
             "log radius": np.log10(radius),
             "b/a": labels["ba"].where(radius.notna()),
             "sersic": labels["sersic"].where(radius.notna()),
+            **labels[[name for name in labels.columns if name.startswith(MORPHOLOGY)]],
         }
     )
 

@@ -46,6 +46,9 @@ GAIA_POINTS = 18.0
 LARGE_GALAXY = 13.5
 """Galaxies brighter than this r are in the catalog of large galaxies: REF_CAT = L3."""
 
+MORPHOLOGY = ("bulge", "bar", "arms", "nucleus", "knots_light", "lopsided", "merger")
+"""What the truth table tells of a galaxy's looks and the table of redshifts repeats."""
+
 UNITS = {
     "RA": "deg",
     "DEC": "deg",
@@ -163,7 +166,8 @@ def true_nature(
         stars, NaN for artefacts); z_quality (4 where there is one, else 0); kind (galaxy, star,
         quasar, artefact); shred (a piece of a galaxy, not its main source); is_lowz (a galaxy at
         z < 0.03 and not a shred); main (the object's main source); truth_id (source_id in the truth
-        table, −1 for artefacts), mag_r_true and training.
+        table, −1 for artefacts), mag_r_true and training; `MORPHOLOGY` of the truth table as
+        morphology_bulge and so on for main sources of galaxies, else NaN.
     """
     known = matches.truth >= 0
 
@@ -192,6 +196,12 @@ def true_nature(
             "mag_r_true": of_truth("mag_r", np.nan).astype(np.float64),
             "z_true": z,
             "training": of_truth("training", False).astype(np.bool_),
+            **{
+                f"morphology_{name}": np.where(
+                    galaxy & matches.main, of_truth(name, np.nan), np.nan
+                ).astype(np.float32)
+                for name in MORPHOLOGY
+            },
         }
     )
 
