@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from xsaga.simulation.bricks import Brick, nearest_bricks
-from xsaga.simulation.catalog import measured_catalog
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import observing_conditions
+from xsaga.simulation.drawing.render import render_model
+from xsaga.simulation.drawing.sersic_transform import sersic_table
 from xsaga.simulation.dust import reddening
-from xsaga.simulation.observe import observe
-from xsaga.simulation.render import render_model
-from xsaga.simulation.sersic_transform import sersic_table
+from xsaga.simulation.measuring.catalog import measured_catalog
+from xsaga.simulation.observing.observe import observe
 from xsaga.simulation.sky import objects_around
 from xsaga.simulation.sky_model import BANDS, SkyModel
 

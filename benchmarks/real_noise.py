@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
 from xsaga.simulation.conditions import NATIVE_SCALE
-from xsaga.simulation.noise import correlated_noise, noise_correlation
+from xsaga.simulation.observing.noise import correlated_noise, noise_correlation
 
 Floats = NDArray[np.float64]
 LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (0, 3), (3, 0), (0, 5), (5, 0))

@@ -25,10 +25,10 @@ import numpy as np
 from xsaga.simulation.bricks import brick_at
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import observing_conditions
-from xsaga.simulation.observe import observe
-from xsaga.simulation.points import draw_points
-from xsaga.simulation.render import PLAIN_FLUX, draw_galaxies, observed_fluxes
-from xsaga.simulation.sersic_transform import sersic_table
+from xsaga.simulation.drawing.points import draw_points
+from xsaga.simulation.drawing.render import PLAIN_FLUX, draw_galaxies, observed_fluxes
+from xsaga.simulation.drawing.sersic_transform import sersic_table
+from xsaga.simulation.observing.observe import observe
 from xsaga.simulation.sky import objects_around
 from xsaga.simulation.sky_model import SkyModel
 

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 
 from xsaga.simulation.bricks import Brick, nearest_bricks
-from xsaga.simulation.catalog import measured_catalog
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import observing_conditions
+from xsaga.simulation.drawing.render import render_model
 from xsaga.simulation.dust import reddening
-from xsaga.simulation.galaxies import galaxies_at
-from xsaga.simulation.observe import observe
-from xsaga.simulation.redshifts import REDSHIFT_LIMITS
-from xsaga.simulation.render import render_model
+from xsaga.simulation.measuring.catalog import measured_catalog
+from xsaga.simulation.observing.observe import observe
+from xsaga.simulation.population.galaxies import galaxies_at
+from xsaga.simulation.population.redshifts import REDSHIFT_LIMITS
+from xsaga.simulation.population.training_targets import grid_positions
 from xsaga.simulation.sky import objects_around
 from xsaga.simulation.sky_model import SkyModel
-from xsaga.simulation.training_targets import grid_positions
 
 PER_BRICK = 150
 BRIGHTEST = 14.0

@@ -23,12 +23,13 @@ from xsaga.model.calibration import Calibration
 from xsaga.model.card import ModelCard, TrainingSet
 from xsaga.model.device import DTYPES, has_native_bf16, resolve_device
 from xsaga.model.inference import DEFAULT_BATCH
-from xsaga.model.network import Architecture, build_network, inference_copy
-from xsaga.model.preprocess import Stretch
+from xsaga.model.network import build_network, inference_copy
+from xsaga.model.recipes import RECIPES
 from xsaga.model.scoring import Scorer
 from xsaga.model.weights import Model
 
 SIZE, SCALE = 144, 0.262
+RECIPE = RECIPES["xsaga"]
 
 
 def random_model() -> Model:
@@ -39,13 +40,13 @@ def random_model() -> Model:
         version="0",
         kind="random weights",
         simulated=True,
-        architecture=Architecture(),
+        architecture=RECIPE.architecture,
         members=1,
         bands=("g", "r", "z"),
         pixel_scale=SCALE,
         size=SIZE,
         field_of_view=SIZE * SCALE,
-        stretch=Stretch(),
+        stretch=RECIPE.stretch,
         image_release=("simulated",),
         training_set=TrainingSet("none", {}),
         metrics={},
@@ -88,7 +89,7 @@ def main() -> None:
     batch_size = DEFAULT_BATCH[device.type]
     count = max(1, options.images // batch_size) * batch_size
     random = np.random.default_rng(0)
-    level = np.array(Stretch().softening, dtype=np.float32)[:, None, None]
+    level = np.array(RECIPE.stretch.softening, dtype=np.float32)[:, None, None]
     images = np.empty((count, 3, SIZE, SIZE), dtype=np.float16)
     for start in range(0, count, 256):
         shape = images[start : start + 256].shape
@@ -107,7 +108,7 @@ def main() -> None:
         on_disk = np.load(path, mmap_mode="r")
         for precision in ("float32", "bf16"):
             network = inference_copy(model.networks[0], device, DTYPES[precision])
-            batch = Stretch().apply(torch.from_numpy(images[:batch_size]).to(device))
+            batch = RECIPE.stretch.apply(torch.from_numpy(images[:batch_size]).to(device))
             batch = batch.to(DTYPES[precision])
 
             def bare_loop(network: torch.nn.Module = network, batch: torch.Tensor = batch) -> None:

@@ -35,8 +35,8 @@ from saga_comparison import (
 )
 
 from xsaga.catalog.cuts import apply_cuts, named_cuts
-from xsaga.simulation.galaxies import FIT_BIAS, galaxies_at, galaxies_of_magnitude
-from xsaga.simulation.redshifts import (
+from xsaga.simulation.population.galaxies import FIT_BIAS, galaxies_at, galaxies_of_magnitude
+from xsaga.simulation.population.redshifts import (
     draw_magnitudes,
     galaxy_density,
     lowz_fraction,

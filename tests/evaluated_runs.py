@@ -100,8 +100,10 @@ def make_catalog(folder: Path, *, seed: int, ra: float, count: int = 4000) -> Ma
     return MadeSky(catalog, tree, truth)
 
 
-def labels_of(truth: pd.DataFrame, path: Path, *, simulated: bool = True) -> Path:
-    """Write truth as a file of labels."""
+def labels_of(
+    truth: pd.DataFrame, path: Path, *, simulated: bool = True, z_limit: float = 0.03
+) -> Path:
+    """Write truth, with or without ``training`` and ``conflict``, as a file of labels."""
     count = len(truth)
     nothing = {
         name: np.full(count, np.nan, np.float32)
@@ -113,16 +115,16 @@ def labels_of(truth: pd.DataFrame, path: Path, *, simulated: bool = True) -> Pat
             **{name: truth[name].to_numpy() for name in ("ra", "dec", "z", "is_lowz", "kind")},
             "z_quality": np.full(count, 4, np.int32),
             "shred": np.zeros(count, bool),
-            "training": np.zeros(count, bool),
+            "training": truth.get("training", np.zeros(count, bool)),
             **nothing,
             "source": "made",
             "host": "",
             "group": np.zeros(count, np.int64),
             "n_matched": np.ones(count, np.int32),
-            "conflict": np.zeros(count, bool),
+            "conflict": truth.get("conflict", np.zeros(count, bool)),
         }
     )
-    record = {"z_limit": 0.03, "min_quality": 3, "simulated": simulated, "inputs": []}
+    record = {"z_limit": z_limit, "min_quality": 3, "simulated": simulated, "inputs": []}
     write_labels(path, table, pd.DataFrame(), record)
     return path
 
@@ -156,22 +158,28 @@ def tile_run(sky: MadeSky, folder: Path, *options: object) -> Path:
     return folder
 
 
-def put_scores(run: Path, truth: pd.DataFrame, seed: int = 5) -> None:
-    """Write the scores of all tiles as a run does, with `calibrated_scores` in them."""
+def put_scores(
+    run: Path, truth: pd.DataFrame, seed: int = 5, *, steepness: float = 1.0, excess: float = 0.0
+) -> None:
+    """Write the scores of all tiles as a run does, with `calibrated_scores` in them.
+
+    With another `steepness` and `excess` of the log odds they are not right any more.
+    """
     paths = RunPaths(run)
     config, record = read_run_config(paths), read_record(paths)
-    score = pd.Series(
-        calibrated_scores(truth["is_lowz"].to_numpy(), seed), index=truth["source_id"]
-    )
+    right = calibrated_scores(truth["is_lowz"].to_numpy(), seed)
+    said = expit(steepness * logit(right) + excess)
+    score = pd.Series(said, index=truth["source_id"])
     for job in tile_jobs(paths, read_partition(paths), config, record.fingerprint):
         ids = read_candidates(job.paths)["source_id"]
-        p = score.reindex(ids).to_numpy(np.float32)
+        p = score.reindex(ids).to_numpy(np.float64)
         table = pd.DataFrame(
             {
                 "source_id": ids,
                 **{f"coverage_{band}": np.ones(len(ids), np.float32) for band in "grz"},
-                "p_lowz": p,
+                "p_lowz": p.astype(np.float32),
                 "p_lowz_std": np.zeros(len(ids), np.float32),
+                "logit": toy_card().calibration.logits(p).astype(np.float32),
                 "score_flags": np.zeros(len(ids), np.int32),
                 "cutout_origin": "",
             }

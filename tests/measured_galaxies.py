@@ -12,11 +12,11 @@ from scipy.spatial import cKDTree
 
 from tests.drawn_galaxies import SMOOTH
 from xsaga.simulation.conditions import Conditions
-from xsaga.simulation.detection import Detections, detect
-from xsaga.simulation.measurement import Measured, measure
-from xsaga.simulation.observe import Coadd
-from xsaga.simulation.points import draw_points
-from xsaga.simulation.render import draw_galaxies, observed_fluxes
+from xsaga.simulation.drawing.points import draw_points
+from xsaga.simulation.drawing.render import draw_galaxies, observed_fluxes
+from xsaga.simulation.measuring.detection import Detections, detect
+from xsaga.simulation.measuring.measurement import Measured, measure
+from xsaga.simulation.observing.observe import Coadd
 
 CONDITIONS = Conditions(fwhm=(1.35, 1.25, 1.15), depth=(24.7, 23.9, 23.0))
 SPACING = 150

@@ -148,6 +148,23 @@ def test_perfectly_separated_classes_give_a_finite_slope() -> None:
     assert 0 < found.slope < 10
 
 
+@pytest.mark.parametrize("bend", [-0.9, -0.3, 0.0, 0.5, 6.0])
+@pytest.mark.parametrize("slope", [0.7, -0.2])
+def test_probabilities_give_their_logits_back(bend: float, slope: float) -> None:
+    calibration = Calibration(slope, -1.2, train_rate=0.3, target_rate=0.05, bend=bend)
+    logits = np.linspace(-40, 40, 801)
+    probability = calibration.probability(logits)
+    told = 1 - probability > 1e-9
+    assert told.sum() > 300
+    back = calibration.logits(probability[told])
+    np.testing.assert_allclose(back, logits[told], atol=1e-5)
+
+
+def test_a_flat_calibration_gives_no_logits_back() -> None:
+    with pytest.raises(ModelError, match="slope 0"):
+        Calibration(slope=0.0).logits([0.5])
+
+
 def test_no_score_gives_no_probability() -> None:
     probability = Calibration().probability([np.nan, 0.0])
     assert np.isnan(probability[0])

@@ -17,7 +17,7 @@ from xsaga.errors import ModelError
 from xsaga.model import weights
 from xsaga.model.card import read_card, write_card
 from xsaga.model.scoring import Scorer
-from xsaga.model.weights import load_model, save_model, shipped_models
+from xsaga.model.weights import copy_model, load_model, save_model, shipped_models
 
 
 @pytest.fixture
@@ -58,6 +58,18 @@ def test_saving_twice_gives_the_same_bytes(saved: Path, tmp_path: Path) -> None:
     save_model(tmp_path / "again", model.card, model.networks)
     for name in ("card.json", "weights.safetensors"):
         assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_a_copy_under_another_card_has_the_same_weights(saved: Path, tmp_path: Path) -> None:
+    card = dataclasses.replace(read_card(saved / "card.json"), name="other", version="2")
+    copy_model(saved, tmp_path / "other", card)
+    weights_file = card.weights_file
+    assert (tmp_path / "other" / weights_file).read_bytes() == (saved / weights_file).read_bytes()
+    assert load_model(tmp_path / "other").card == card
+    (saved / weights_file).write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="SHA-256"):
+        copy_model(saved, tmp_path / "third", card)
+    assert not (tmp_path / "third").exists()
 
 
 @pytest.mark.parametrize("place", [0, 7, 8, 100, -1, -5000])

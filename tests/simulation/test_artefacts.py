@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from xsaga.simulation.artefacts import (
+from xsaga.simulation.coadd_grid import CoaddGrid
+from xsaga.simulation.conditions import Conditions, SatelliteTrail
+from xsaga.simulation.observing.artefacts import (
     GHOST_LIGHT,
     SATURATION,
     BrightStars,
@@ -14,8 +16,6 @@ from xsaga.simulation.artefacts import (
     satellite_trails,
     saturated_cores,
 )
-from xsaga.simulation.coadd_grid import CoaddGrid
-from xsaga.simulation.conditions import Conditions, SatelliteTrail
 
 CONDITIONS = Conditions(fwhm=(1.3, 1.2, 1.1), depth=(24.7, 23.9, 23.0))
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.drawn_galaxies import SMOOTH
 from tests.measured_galaxies import CONDITIONS, Field, observed_field
-from xsaga.simulation.detection import NOISE_BLOCK, detect, detection_stack, sky_invvar
-from xsaga.simulation.measurement import measure
+from xsaga.simulation.measuring.detection import NOISE_BLOCK, detect, detection_stack, sky_invvar
+from xsaga.simulation.measuring.measurement import measure
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from scipy.spatial import cKDTree
 from scipy.stats import ks_2samp
 
 from tests.shared_data import needs_shared, shared
-from xsaga.simulation.galaxies import FIT_BIAS, galaxies_at, quiescent_fraction
-from xsaga.simulation.redshifts import distance_modulus, redshifts_of_side
+from xsaga.simulation.population.galaxies import FIT_BIAS, galaxies_at, quiescent_fraction
+from xsaga.simulation.population.redshifts import distance_modulus, redshifts_of_side
 
 
 def drawn(r: NDArray[np.float64], z: NDArray[np.float64], seed: int = 1) -> pd.DataFrame:

@@ -12,11 +12,11 @@ from tests.shared_data import shared
 from xsaga.simulation.bricks import brick_at
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import Conditions, Patch, SatelliteTrail
-from xsaga.simulation.masks import ALLMASK_G, BRIGHT, GALAXY, MEDIUM, NPRIMARY, SATUR_G
-from xsaga.simulation.noise import correlated_noise, noise_correlation
-from xsaga.simulation.observe import Coadd, observe, sky_residual
-from xsaga.simulation.points import draw_points
-from xsaga.simulation.render import observed_fluxes
+from xsaga.simulation.drawing.points import draw_points
+from xsaga.simulation.drawing.render import observed_fluxes
+from xsaga.simulation.observing.masks import ALLMASK_G, BRIGHT, GALAXY, MEDIUM, NPRIMARY, SATUR_G
+from xsaga.simulation.observing.noise import correlated_noise, noise_correlation
+from xsaga.simulation.observing.observe import Coadd, observe, sky_residual
 
 BRICK = brick_at(363, 600)
 CONDITIONS = Conditions(fwhm=(1.4, 1.25, 1.15), depth=(24.7, 23.9, 23.0))

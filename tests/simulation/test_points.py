@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xsaga.simulation.conditions import Conditions
-from xsaga.simulation.points import draw_points
+from xsaga.simulation.drawing.points import draw_points
 from xsaga.simulation.psf import psf_profile
 
 CONDITIONS = Conditions(

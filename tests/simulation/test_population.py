@@ -7,9 +7,9 @@ from scipy.spatial import cKDTree
 
 from xsaga.errors import SimulationError
 from xsaga.simulation.bricks import brick_at, nearest_bricks
-from xsaga.simulation.galaxies import galaxies_of_magnitude
-from xsaga.simulation.population import draw_objects
-from xsaga.simulation.redshifts import (
+from xsaga.simulation.population.galaxies import galaxies_of_magnitude
+from xsaga.simulation.population.objects import draw_objects
+from xsaga.simulation.population.redshifts import (
     COSMOLOGY,
     LOW_REDSHIFT,
     distance_modulus,
@@ -18,8 +18,8 @@ from xsaga.simulation.redshifts import (
     kpc_per_arcsec,
     lowz_fraction,
 )
+from xsaga.simulation.population.training_targets import passes_parent_cuts
 from xsaga.simulation.sky_model import SkyModel
-from xsaga.simulation.training_targets import passes_parent_cuts
 
 BRICK = brick_at(363, 600)
 AREA = 40 * 0.0625

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from tests.drawn_galaxies import SMOOTH
 from tests.measured_galaxies import Field, observed_field, random_galaxies
-from xsaga.simulation.profile_fit import E1, E2, INDEX, half_light_radius
-from xsaga.simulation.sersic_transform import fiber_fractions
-from xsaga.simulation.source_types import SourceType, choose_types
+from xsaga.simulation.drawing.sersic_transform import fiber_fractions
+from xsaga.simulation.measuring.profile_fit import E1, E2, INDEX, half_light_radius
+from xsaga.simulation.measuring.source_types import SourceType, choose_types
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_missing_pixels_and_bands_are_no_light(points: Field) -> None:
     from dataclasses import replace
 
     from tests.measured_galaxies import CONDITIONS
-    from xsaga.simulation.measurement import measure
+    from xsaga.simulation.measuring.measurement import measure
 
     image, invvar = points.coadd.image.copy(), points.coadd.invvar.copy()
     bright = np.flatnonzero(points.objects["mag_r"].to_numpy() < 19)[:6]

@@ -8,11 +8,11 @@ from tests.drawn_galaxies import galaxy_rows, placed
 from xsaga.simulation.bricks import brick_at
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import EXTINCTION, Conditions
-from xsaga.simulation.population import draw_objects
+from xsaga.simulation.drawing.render import PLAIN_FLUX, observed_fluxes, render_model, stamp_sides
+from xsaga.simulation.drawing.stamps import STAMP_SIDES
+from xsaga.simulation.population.objects import draw_objects
 from xsaga.simulation.psf import psf_core
-from xsaga.simulation.render import PLAIN_FLUX, observed_fluxes, render_model, stamp_sides
 from xsaga.simulation.sky_model import SkyModel
-from xsaga.simulation.stamps import STAMP_SIDES
 
 BRICK = brick_at(363, 600)
 CONDITIONS = Conditions(fwhm=(1.4, 1.25, 1.15), depth=(24.7, 23.9, 23.0))

@@ -20,10 +20,10 @@ from xsaga.simulation import SimulationSummary, simulate_sky
 from xsaga.simulation.bricks import brick_at
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import NATIVE_SCALE, Conditions
-from xsaga.simulation.noise import noise_correlation
-from xsaga.simulation.observe import observe
-from xsaga.simulation.population import draw_objects
-from xsaga.simulation.render import render_model
+from xsaga.simulation.drawing.render import render_model
+from xsaga.simulation.observing.noise import noise_correlation
+from xsaga.simulation.observing.observe import observe
+from xsaga.simulation.population.objects import draw_objects
 from xsaga.simulation.sky_model import SkyModel
 from xsaga.simulation.tree import sweep_name, write_coadd
 

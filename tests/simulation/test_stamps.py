@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.drawn_galaxies import galaxy_rows
-from xsaga.simulation.components import (
+from xsaga.simulation.conditions import Conditions
+from xsaga.simulation.drawing.components import (
     BAND_RADII,
     Galaxy,
     band_shares,
     galaxies_of,
     spots_transform,
 )
-from xsaga.simulation.conditions import Conditions
+from xsaga.simulation.drawing.stamps import StampPainter, galaxy_transform
 from xsaga.simulation.psf import psf_core
-from xsaga.simulation.stamps import StampPainter, galaxy_transform
 
 CONDITIONS = Conditions(fwhm=(1.4, 1.25, 1.15), depth=(24.7, 23.9, 23.0), shear=((0.02, 0.01),) * 3)
 SCALE = 0.262

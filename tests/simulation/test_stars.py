@@ -8,8 +8,8 @@ from astropy.coordinates import SkyCoord
 from xsaga.simulation.bricks import nearest_bricks
 from xsaga.simulation.dust import reddening
 from xsaga.simulation.galactic import galactic_coordinates, region_of
+from xsaga.simulation.population.stars import BRIGHTEST, FAINTEST, draw_stars, star_counts
 from xsaga.simulation.sky_model import SkyModel
-from xsaga.simulation.stars import BRIGHTEST, FAINTEST, draw_stars, star_counts
 
 BRICK = nearest_bricks(185.0, 10.0, 1)[0]
 

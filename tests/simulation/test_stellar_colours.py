@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from tests.shared_data import needs_shared, shared
-from xsaga.simulation.stellar_colours import (
+from xsaga.simulation.population.stellar_colours import (
     MEDIAN_HALPHA,
     REST_COLOURS,
     TABLE_REDSHIFTS,

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from xsaga.simulation.galaxies import galaxies_at
-from xsaga.simulation.redshifts import distance_modulus, kpc_per_arcsec
+from xsaga.simulation.population.galaxies import galaxies_at
+from xsaga.simulation.population.redshifts import distance_modulus, kpc_per_arcsec
 
 SHARES = ["bulge", "bar", "nucleus", "knots_light"]
 

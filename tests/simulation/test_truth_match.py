@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from tests.drawn_galaxies import SMOOTH
 from tests.measured_galaxies import CONDITIONS
-from xsaga.simulation.render import observed_fluxes
-from xsaga.simulation.truth_match import Matches, match_truth
+from xsaga.simulation.drawing.render import observed_fluxes
+from xsaga.simulation.measuring.truth_match import Matches, match_truth
 
 SCALE = 0.262
 

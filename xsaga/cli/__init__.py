@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from xsaga import __version__
+from xsaga.cli.calibrate import calibrate
 from xsaga.cli.config import config
 from xsaga.cli.cutout import cutout
 from xsaga.cli.edge import OneLineErrors
@@ -43,6 +44,7 @@ for command in (
     labels,
     train,
     evaluate,
+    calibrate,
     config,
 ):
     main.add_command(command)

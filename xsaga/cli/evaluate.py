@@ -75,11 +75,11 @@ def evaluate(
     """
     from xsaga.evaluation.baselines import require_sklearn
     from xsaga.evaluation.evaluation import EvaluationSettings, judge, write_evaluation
-    from xsaga.evaluation.run_sources import read_run
     from xsaga.evaluation.training_sky import TrainingSky
     from xsaga.evaluation.truth import Labels
     from xsaga.report.evaluation_figures import require_matplotlib
     from xsaga.report.evaluation_page import headline, write_evaluation_page
+    from xsaga.run.finished import read_run
 
     if bool(baseline_training) != (baseline_labels is not None):
         raise ConfigError("--baseline-training and --baseline-labels go together: give both")

@@ -61,6 +61,7 @@ from xsaga.evaluation.baselines import (
     score_in_folds,
 )
 from xsaga.evaluation.curves import RankedSample, threshold_curve
+from xsaga.evaluation.evaluated_run import EvaluatedRun
 from xsaga.evaluation.intervals import LEVEL, PATCH_ORDER, sky_patches
 from xsaga.evaluation.populations import (
     HEADLINE_COMPLETENESS,
@@ -71,10 +72,9 @@ from xsaga.evaluation.populations import (
     measure,
 )
 from xsaga.evaluation.reliability import reliability
-from xsaga.evaluation.run_sources import EvaluatedRun
 from xsaga.evaluation.slices import slice_all
 from xsaga.evaluation.training_sky import TrainingSky, read_training_set
-from xsaga.evaluation.truth import JoinCounts, Labels, join_labels
+from xsaga.evaluation.truth import JoinCounts, Labels, join_labels, refuse_other_sky
 from xsaga.evaluation.yardstick import NEAR_Z, PUBLISHED
 from xsaga.paths import placed
 from xsaga.targets.provenance import sha256_of
@@ -187,13 +187,13 @@ def judge(
     content = {
         "format": FORMAT,
         "xsaga_version": __version__,
-        "simulated": labels.simulated or run.record.weights.simulated,
+        "simulated": labels.simulated or run.weights.simulated,
         "simulated_labels": labels.simulated,
-        "simulated_weights": run.record.weights.simulated,
+        "simulated_weights": run.weights.simulated,
         "run": {
             "name": run.folder.resolve().name,
-            "fingerprint": run.record.fingerprint,
-            "weights": run.record.weights,
+            "fingerprint": run.fingerprint,
+            "weights": run.weights,
             "sources": len(joined),
             "scored": int(joined["p_lowz"].notna().sum()),
         },
@@ -246,16 +246,7 @@ def _refuse_empty(
     counts: JoinCounts,
 ) -> None:
     span = f"{settings.r_min:g} < r < {settings.r_max:g}"
-    if counts.by_id + counts.by_position == 0:
-        elsewhere = (
-            f" ({counts.id_elsewhere:,} have the id of one elsewhere: labels of another sky?)"
-            if counts.id_elsewhere
-            else ""
-        )
-        raise EvaluationError(
-            f"{labels.path}: none of {counts.labels:,} labels is of a source of {run.folder}"
-            f"{elsewhere}; give the labels of that sky"
-        )
+    refuse_other_sky(labels, counts, f"{run.folder}")
     if not sources["lowz"].any():
         raise EvaluationError(
             f"{labels.path}: no labelled galaxy at z < {labels.z_limit:g} among the sources of "
@@ -374,9 +365,9 @@ def _notes(
     notes = []
     if labels.simulated:
         notes.append("The sky is SIMULATED: nothing here was observed.")
-    if run.record.weights.simulated:
-        notes.append(f"The weights ({run.record.weights.name}) were trained on simulated images.")
-    if run.record.weights.simulated != labels.simulated:
+    if run.weights.simulated:
+        notes.append(f"The weights ({run.weights.name}) were trained on simulated images.")
+    if run.weights.simulated != labels.simulated:
         notes.append("Weights and labels are not of the same kind of sky, simulated or real.")
     if unlabelled > MANY_UNLABELLED:
         fate = "say nothing" if settings.unlabelled == "leave-out" else "count as not at low z"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from xsaga.catalog.label_file import read_labels
+from xsaga.errors import EvaluationError
 from xsaga.sky.positions import chord, separation, unit_vectors
 
 MATCH_RADIUS = 1.0
@@ -107,8 +108,8 @@ def join_labels(sources: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, Jo
     Returns
     -------
     joined : DataFrame
-        `sources` with ``labelled``, ``lowz`` (z below the limit and no shred),
-        ``z_true``, ``shred`` and ``kind``.
+        `sources` with ``labelled``, ``lowz`` (z below the limit and no shred), ``z_true``,
+        ``shred``, ``kind``, ``conflict`` and ``training`` of `LABEL_FIELDS`.
     counts : JoinCounts
     """
     table = labels.table
@@ -125,13 +126,22 @@ def join_labels(sources: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, Jo
     matched = np.isin(np.arange(len(table)), label_of)
     has = label_of >= 0
     label = table.iloc[label_of[has]]
-    joined = sources.assign(labelled=False, lowz=False, z_true=np.nan, shred=False, kind="")
-    joined["labelled"] = has
+    joined = sources.assign(
+        labelled=has,
+        lowz=False,
+        z_true=np.nan,
+        shred=False,
+        kind="",
+        conflict=False,
+        training=False,
+    )
     for name, column in (
         ("lowz", "is_lowz"),
         ("z_true", "z"),
         ("shred", "shred"),
         ("kind", "kind"),
+        ("conflict", "conflict"),
+        ("training", "training"),
     ):
         values = joined[name].to_numpy(copy=True)
         values[has] = label[column].to_numpy()
@@ -143,6 +153,36 @@ def join_labels(sources: pd.DataFrame, labels: Labels) -> tuple[pd.DataFrame, Jo
         id_elsewhere=int((~near).sum()),
         unmatched=int((~matched).sum()),
         unmatched_lowz=int(table["is_lowz"].to_numpy()[~matched].sum()),
+    )
+
+
+def refuse_other_sky(labels: Labels, counts: JoinCounts, run: str) -> None:
+    """Refuse labels that met no source.
+
+    Parameters
+    ----------
+    labels : Labels
+        What was joined.
+    counts : JoinCounts
+        How they met the sources.
+    run : str
+        Name of the run in the message.
+
+    Raises
+    ------
+    EvaluationError
+        None of the labels is of a source.
+    """
+    if counts.by_id + counts.by_position:
+        return
+    elsewhere = (
+        f" ({counts.id_elsewhere:,} have the id of one elsewhere: labels of another sky?)"
+        if counts.id_elsewhere
+        else ""
+    )
+    raise EvaluationError(
+        f"{labels.path}: none of {counts.labels:,} labels is of a source of {run}{elsewhere}; "
+        "give the labels of that sky"
     )
 
 

@@ -31,6 +31,8 @@ _BEND_GAIN = 6.63
 _LARGEST_BEND = 2.0
 """Of |ln(1 + bend)|: beyond it few objects decide on a curve that is nearly a step."""
 
+_NEWTON_STEPS = 20
+
 _FEWEST_REPEATS = 20
 """Images of a class held out by several members, below which their noise is not measured."""
 
@@ -95,6 +97,35 @@ class Calibration:
         x = self.slope * np.asarray(logits, dtype=np.float64) + self.intercept
         rise = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))  # logaddexp warns of NaN
         return np.asarray(expit(x + self.bend * rise + shift), dtype=np.float64)
+
+    def logits(self, probability: ArrayLike) -> NDArray[np.float64]:
+        """Give back the logits that have these probabilities.
+
+        Parameters
+        ----------
+        probability : array_like, any shape
+            In (0, 1), at the target rate. Of one that is stored in single precision the logit is
+            the less certain the nearer it is to 1.
+
+        Returns
+        -------
+        ndarray of float64, shape of `probability`
+
+        Raises
+        ------
+        ModelError
+            If the slope is 0: all logits have the same probability.
+        """
+        if self.slope == 0:
+            raise ModelError("calibration: slope 0 gives all logits the same probability")
+        odds = logit(np.asarray(probability, dtype=np.float64))
+        odds -= log_odds_shift(self.train_rate, self.target_rate)
+        x = np.where(odds > 0, odds / (1 + self.bend), odds)
+        for _ in range(_NEWTON_STEPS if self.bend else 0):
+            # The curve rises and bends one way only: Newton's steps overshoot once at most.
+            excess = x + self.bend * (np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))) - odds
+            x = x - excess / (1 + self.bend * expit(x))
+        return np.asarray((x - self.intercept) / self.slope, dtype=np.float64)
 
     def at_training_mix(self) -> Calibration:
         """Give the same calibration for the mix that it was fitted on."""

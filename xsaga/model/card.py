@@ -22,6 +22,8 @@ from xsaga.paths import placed
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 
 @dataclass(frozen=True)
 class TrainingSet:
@@ -116,7 +118,7 @@ class ModelCard:
     def __post_init__(self) -> None:
         bands = len(self.bands)
         problems = {
-            "name": not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name),
+            "name": not is_model_name(self.name),
             "members": not 1 <= self.members <= 1000,
             "architecture.bands": self.architecture.bands != bands or len(set(self.bands)) != bands,
             "stretch.softening": len(self.stretch.softening) != bands,
@@ -126,7 +128,7 @@ class ModelCard:
                 self.field_of_view, self.size * self.pixel_scale, rel_tol=1e-6
             ),
             "image_release": not (self.image_release and all(self.image_release)),
-            "weights_file": not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.weights_file),
+            "weights_file": not _NAME.fullmatch(self.weights_file),
             "sha256": not re.fullmatch(r"[0-9a-f]{64}", self.sha256),
         }
         wrong = [key for key, bad in problems.items() if bad]
@@ -134,6 +136,11 @@ class ModelCard:
             raise ModelError(
                 f"{wrong[0]} is out of range or contradicts the rest of the card: correct it"
             )
+
+
+def is_model_name(name: str) -> bool:
+    """Tell whether a model can be called so: letters, digits, dot, dash and underscore."""
+    return _NAME.fullmatch(name) is not None
 
 
 def read_card(path: Path) -> ModelCard:

@@ -100,16 +100,7 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> Model:
     folder = model_folder(name_or_path)
     card = read_card(folder / CARD_FILE)
     path = folder / card.weights_file
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); restore it") from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != card.sha256:
-        raise ModelError(
-            f"{path}: SHA-256 is {found[:12]}…, its card says {card.sha256[:12]}…: damaged or "
-            "replaced, restore the model"
-        )
+    data = _read_weights(path, card)
     try:
         tensors = safetensors.torch.load(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError) as error:
@@ -180,6 +171,44 @@ def save_model(
     write_card(folder / CARD_FILE, written)
     space = None if novelty is None else novelty[0]
     return Model(written, tuple(network.eval() for network in networks), space)
+
+
+def copy_model(source: Path, folder: Path, card: ModelCard) -> None:
+    """Write the weights of a model anew under another card, byte by byte; the card last.
+
+    Parameters
+    ----------
+    source : Path
+        Folder of the model.
+    folder : Path
+        Where the copy goes; made if absent.
+    card : ModelCard
+        Description of the same weights: with the hash, architecture, members and novelty that they
+        have in `source`.
+
+    Raises
+    ------
+    ModelError
+        If the weights are not those that the card describes.
+    """
+    weights = _read_weights(source / card.weights_file, card)
+    with placed(folder / card.weights_file) as temporary:
+        temporary.write_bytes(weights)
+    write_card(folder / CARD_FILE, card)
+
+
+def _read_weights(path: Path, card: ModelCard) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); restore it") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.sha256:
+        raise ModelError(
+            f"{path}: SHA-256 is {found[:12]}…, its card says {card.sha256[:12]}…: damaged or "
+            "replaced, restore the model"
+        )
+    return data
 
 
 def _key(member: int, name: str) -> str:

@@ -27,6 +27,9 @@ from xsaga.paths import RunPaths, TilePaths, placed
 FINGERPRINT_KEY = b"xsaga.fingerprint"
 FAILURE_COLUMNS = ("source_id", "ra", "dec", "status", "reason")
 COVERAGE = [f"coverage_{band}" for band in BANDS]
+LOGIT = "logit"
+"""Column of the scores for a later calibration; scores of earlier versions lack it."""
+
 LOW_COVERAGE = 0.5
 """Below this share of pixels with data in any band a score is flagged LOW_COVERAGE."""
 
@@ -164,6 +167,7 @@ def score_tile(job: TileJob, scorer: Scorer) -> None:
     scores = usable[["source_id", *COVERAGE]].assign(
         p_lowz=result.p_lowz,
         p_lowz_std=result.p_lowz_std,
+        **{LOGIT: result.logit},
         score_flags=result.flags | _image_flags(usable),
         cutout_origin=usable["origin"],
     )
@@ -210,12 +214,17 @@ def read_scored(tiles: Sequence[TilePaths]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns of ``sources.parquet`` and of ``scores.parquet``; no rows for no tiles.
+        Columns of ``sources.parquet`` and, but for the logit, of ``scores.parquet``; no rows for
+        no tiles.
     """
     parts = [
         read_sources(paths.sources)
         .query("photometric_flags == 0")
-        .merge(pd.read_parquet(paths.scores), on="source_id", validate="one_to_one")
+        .merge(
+            pd.read_parquet(paths.scores).drop(columns=LOGIT, errors="ignore"),
+            on="source_id",
+            validate="one_to_one",
+        )
         for paths in tiles
     ]
     no_sources = SOURCE_SCHEMA.empty_table().to_pandas()

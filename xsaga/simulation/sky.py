@@ -19,16 +19,16 @@ from filelock import FileLock, Timeout
 
 from xsaga.errors import SimulationError
 from xsaga.simulation.bricks import Brick, bricks_in_box, nearest_bricks
-from xsaga.simulation.catalog import measured_catalog
 from xsaga.simulation.coadd_grid import BRICK_PIXELS, CoaddGrid
 from xsaga.simulation.conditions import Conditions, observing_conditions
+from xsaga.simulation.drawing.render import render_model
 from xsaga.simulation.dust import reddening
 from xsaga.simulation.extras import import_galsim, import_sep
-from xsaga.simulation.observe import observe
-from xsaga.simulation.population import draw_objects
-from xsaga.simulation.render import render_model
+from xsaga.simulation.measuring.catalog import measured_catalog
+from xsaga.simulation.observing.observe import observe
+from xsaga.simulation.population.objects import draw_objects
+from xsaga.simulation.population.training_targets import grid_positions
 from xsaga.simulation.sky_model import SkyModel
-from xsaga.simulation.training_targets import grid_positions
 from xsaga.simulation.tree import write_bricks_tables, write_coadd, write_sweeps, write_truth
 
 DEC_RANGE = (-80.0, 85.0)

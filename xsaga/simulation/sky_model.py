@@ -29,7 +29,8 @@ class SkyModel:
         Factor on the number of galaxies and stars.
     training : int
         Galaxies added to each brick as targets to learn from, on a jittered grid; about 500 at
-        most (`xsaga.simulation.training_targets`). They make no sky: a real one has far fewer.
+        most (`xsaga.simulation.population.training_targets`). They make no sky: a real one has
+        far fewer.
     training_lowz : float
         Share of those at z < 0.03, from 0 to 1.
 

@@ -24,7 +24,7 @@ from xsaga.simulation.bricks import Brick
 from xsaga.simulation.coadd_grid import CoaddGrid
 from xsaga.simulation.conditions import Conditions
 from xsaga.simulation.galactic import region_of
-from xsaga.simulation.observe import Coadd
+from xsaga.simulation.observing.observe import Coadd
 from xsaga.simulation.sky_model import BANDS
 
 IMAGE_RELEASE = "xsaga-sim"

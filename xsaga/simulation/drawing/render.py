@@ -7,13 +7,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE, CoaddGrid, add_stamp
-from xsaga.simulation.components import band_shares, galaxies_of
 from xsaga.simulation.conditions import EXTINCTION, Conditions, northern_r
+from xsaga.simulation.drawing.components import band_shares, galaxies_of
+from xsaga.simulation.drawing.points import draw_points
+from xsaga.simulation.drawing.stamps import STAMP_SIDES, StampPainter, sersic_edge
 from xsaga.simulation.galactic import Region
-from xsaga.simulation.points import draw_points
 from xsaga.simulation.psf import core_edge, wing_edge
 from xsaga.simulation.sky_model import BANDS
-from xsaga.simulation.stamps import STAMP_SIDES, StampPainter, sersic_edge
 
 Floats = NDArray[np.float64]
 

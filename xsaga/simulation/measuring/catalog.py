@@ -19,17 +19,17 @@ from scipy.spatial import cKDTree
 from xsaga.simulation.bricks import Brick
 from xsaga.simulation.coadd_grid import PIXEL_SCALE, CoaddGrid
 from xsaga.simulation.conditions import EXTINCTION, Conditions
-from xsaga.simulation.detection import Detections, detect
+from xsaga.simulation.drawing.render import observed_fluxes
+from xsaga.simulation.drawing.sersic_transform import fiber_fractions
 from xsaga.simulation.extras import import_sep
-from xsaga.simulation.masks import BRIGHT, GALAXY
-from xsaga.simulation.measurement import Measured, measure
-from xsaga.simulation.observe import Coadd
-from xsaga.simulation.profile_fit import E1, E2, INDEX, half_light_radius
-from xsaga.simulation.render import observed_fluxes
-from xsaga.simulation.sersic_transform import fiber_fractions
+from xsaga.simulation.measuring.detection import Detections, detect
+from xsaga.simulation.measuring.measurement import Measured, measure
+from xsaga.simulation.measuring.profile_fit import E1, E2, INDEX, half_light_radius
+from xsaga.simulation.measuring.source_types import SERSIC_INDEX, SourceType
+from xsaga.simulation.measuring.truth_match import APERTURE, Matches, match_truth
+from xsaga.simulation.observing.masks import BRIGHT, GALAXY
+from xsaga.simulation.observing.observe import Coadd
 from xsaga.simulation.sky_model import BANDS, RELEASE
-from xsaga.simulation.source_types import SERSIC_INDEX, SourceType
-from xsaga.simulation.truth_match import APERTURE, Matches, match_truth
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincinv
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
-from xsaga.simulation.components import Galaxy
+from xsaga.simulation.drawing.components import Galaxy
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from xsaga.simulation.bricks import Brick
-from xsaga.simulation.redshifts import (
+from xsaga.simulation.population.redshifts import (
     LOW_REDSHIFT,
     distance_modulus,
     draw_magnitudes,
     draw_redshifts,
     kpc_per_arcsec,
 )
+from xsaga.simulation.population.stellar_colours import MEDIAN_HALPHA, line_shift, observed_colours
+from xsaga.simulation.population.structure import Bodies, draw_structure
 from xsaga.simulation.sky_model import SkyModel
-from xsaga.simulation.stellar_colours import MEDIAN_HALPHA, line_shift, observed_colours
-from xsaga.simulation.structure import Bodies, draw_structure
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -95,7 +95,7 @@ def galaxies_at(r: Floats, z: Floats, rng: np.random.Generator) -> dict[str, NDA
     Returns
     -------
     dict of ndarray, each of shape (N,)
-        Columns of the truth table, described in `xsaga.simulation.population.draw_objects`.
+        Columns of the truth table, described in `xsaga.simulation.population.objects.draw_objects`.
     """
     count = r.size
     modulus = distance_modulus(z)

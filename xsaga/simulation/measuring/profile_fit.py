@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from xsaga.simulation.fourier_stamps import Complexes, Modes, Reals
-from xsaga.simulation.sersic_transform import INDEX_RANGE, locate, lookup, sersic_table
+from xsaga.simulation.drawing.sersic_transform import INDEX_RANGE, locate, lookup, sersic_table
+from xsaga.simulation.measuring.fourier_stamps import Complexes, Modes, Reals
 
 Bools = NDArray[np.bool_]
 

@@ -1,7 +1,7 @@
 """What a galaxy is made of: its parts, their shapes, and each part's share of the light per band.
 
 The smooth parts are Sérsic ellipses, the small ones Gaussian spots; both are known in Fourier
-space, where their sum meets the PSF (`xsaga.simulation.stamps`).
+space, where their sum meets the PSF (`xsaga.simulation.drawing.stamps`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
-from xsaga.simulation.sersic_transform import INDEX_RANGE, locate, lookup, sersic_table
+from xsaga.simulation.drawing.sersic_transform import INDEX_RANGE, locate, lookup, sersic_table
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]

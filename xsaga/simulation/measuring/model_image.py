@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE, add_stamp
 from xsaga.simulation.conditions import Conditions
-from xsaga.simulation.fourier_stamps import Modes, Reals, modes_of
-from xsaga.simulation.profile_fit import INDEX, SIZE, half_light_radius, unit_models
+from xsaga.simulation.drawing.stamps import sersic_edge
+from xsaga.simulation.measuring.fourier_stamps import Modes, Reals, modes_of
+from xsaga.simulation.measuring.profile_fit import INDEX, SIZE, half_light_radius, unit_models
 from xsaga.simulation.psf import core_edge
-from xsaga.simulation.stamps import sersic_edge
 
 SIDES = (32, 64, 128, 256, 512, 1024)
 """Pixels on a side of a drawn source."""

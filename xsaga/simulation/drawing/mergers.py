@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xsaga.simulation.components import Galaxy
+from xsaga.simulation.drawing.components import Galaxy
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
 from xsaga.simulation.conditions import Conditions
 from xsaga.simulation.extras import import_sep
-from xsaga.simulation.observe import Coadd
+from xsaga.simulation.observing.observe import Coadd
 
 Floats = NDArray[np.float64]
 Reals = NDArray[np.float32]

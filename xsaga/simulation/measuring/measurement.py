@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
 from xsaga.simulation.conditions import NATIVE_SCALE, Conditions
-from xsaga.simulation.detection import Detections
-from xsaga.simulation.fourier_stamps import (
+from xsaga.simulation.measuring.detection import Detections
+from xsaga.simulation.measuring.fourier_stamps import (
     Bools,
     Integers,
     Modes,
@@ -24,10 +24,8 @@ from xsaga.simulation.fourier_stamps import (
     fill,
     modes_of,
 )
-from xsaga.simulation.model_image import draw_fits, model_stamps
-from xsaga.simulation.noise import noise_correlation
-from xsaga.simulation.observe import Coadd
-from xsaga.simulation.profile_fit import (
+from xsaga.simulation.measuring.model_image import draw_fits, model_stamps
+from xsaga.simulation.measuring.profile_fit import (
     E1,
     E2,
     INDEX,
@@ -37,7 +35,9 @@ from xsaga.simulation.profile_fit import (
     flux_variances,
     half_light_radius,
 )
-from xsaga.simulation.source_types import SourceType, fit_all_models
+from xsaga.simulation.measuring.source_types import SourceType, fit_all_models
+from xsaga.simulation.observing.noise import noise_correlation
+from xsaga.simulation.observing.observe import Coadd
 
 Floats = NDArray[np.float64]
 

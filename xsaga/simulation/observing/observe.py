@@ -8,7 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xsaga.simulation.artefacts import (
+from xsaga.simulation.bricks import Brick
+from xsaga.simulation.coadd_grid import CoaddGrid
+from xsaga.simulation.conditions import NATIVE_SCALE, Conditions
+from xsaga.simulation.drawing.render import observed_fluxes
+from xsaga.simulation.observing.artefacts import (
     SATURATION,
     BrightStars,
     add_ghosts,
@@ -16,12 +20,8 @@ from xsaga.simulation.artefacts import (
     satellite_trails,
     saturated_cores,
 )
-from xsaga.simulation.bricks import Brick
-from xsaga.simulation.coadd_grid import CoaddGrid
-from xsaga.simulation.conditions import NATIVE_SCALE, Conditions
-from xsaga.simulation.masks import ALLMASK_G, NPRIMARY, SATUR_G, mask_objects
-from xsaga.simulation.noise import correlated_noise
-from xsaga.simulation.render import observed_fluxes
+from xsaga.simulation.observing.masks import ALLMASK_G, NPRIMARY, SATUR_G, mask_objects
+from xsaga.simulation.observing.noise import correlated_noise
 from xsaga.simulation.sky_model import BANDS
 
 Image = NDArray[np.float32]
@@ -88,7 +88,7 @@ def observe(
     Coadd
         `invvar` states the variance of the cameras' pixels, sky and sources, as the survey's does.
         The coadd's pixels scatter less, by 0.89, as they are correlated
-        (`xsaga.simulation.noise`).
+        (`xsaga.simulation.observing.noise`).
     """
     stars = _bright_stars(objects, grid, conditions)
     model = model.copy()

@@ -8,8 +8,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from xsaga.simulation.fourier_stamps import Bools, Integers, Reals
-from xsaga.simulation.profile_fit import (
+from xsaga.simulation.measuring.fourier_stamps import Bools, Integers, Reals
+from xsaga.simulation.measuring.profile_fit import (
     E1,
     E2,
     INDEX,

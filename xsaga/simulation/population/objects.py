@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from xsaga.simulation.bricks import Brick
 from xsaga.simulation.dust import reddening
-from xsaga.simulation.galaxies import draw_galaxies
+from xsaga.simulation.population.galaxies import draw_galaxies
+from xsaga.simulation.population.stars import draw_stars
+from xsaga.simulation.population.training_targets import draw_training
 from xsaga.simulation.sky_model import RELEASE, SkyModel
-from xsaga.simulation.stars import draw_stars
-from xsaga.simulation.training_targets import draw_training
 
 
 def draw_objects(brick: Brick, sky: SkyModel) -> pd.DataFrame:

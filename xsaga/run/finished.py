@@ -1,4 +1,4 @@
-"""All sources of a finished run with their scores, and the area they come from."""
+"""A finished run, read back: all its sources with their scores, and the area they come from."""
 
 from __future__ import annotations
 
@@ -12,49 +12,80 @@ import pyarrow.compute as pc
 
 from xsaga.catalog.formats import open_table
 from xsaga.catalog.sources import read_sources
-from xsaga.config import FootprintConfig
+from xsaga.config import FootprintConfig, RunConfig
 from xsaga.errors import CatalogError, EvaluationError
+from xsaga.evaluation.evaluated_run import EvaluatedRun
 from xsaga.paths import RunPaths
 from xsaga.run.folder import RunRecord, read_partition, read_record, read_run_config
-from xsaga.run.tile import is_scored, tile_jobs
+from xsaga.run.tile import LOGIT, is_scored, tile_jobs
 from xsaga.sky.footprint import make_footprint
 
 PSF_SIZE = "psfsize_r"
 """Column of the bricks table by which sources are sorted into bins of seeing."""
 
+SCORE_COLUMNS = ("p_lowz", "p_lowz_std", LOGIT, "score_flags")
+"""Columns of ``scores.parquet`` that a finished run is read with."""
+
 
 @dataclass(frozen=True)
-class EvaluatedRun:
-    """A finished run.
+class FinishedRun:
+    """A run that is scored.
 
     Parameters
     ----------
     folder : Path
         The run folder.
+    config : RunConfig
+        Its resolved configuration.
     record : RunRecord
         What it was made from.
     sources : DataFrame
         Every source that entered a tile, by ascending ``source_id``: columns of
-        ``sources.parquet``, ``p_lowz`` and ``p_lowz_std`` (NaN without a score) and
-        ``psfsize_r`` (arcsec; NaN where not known).
-    area_deg2 : float or None
-        Area of the run.
-    area_from : str
-        How that is known, or why it is not.
-    psf_from : str
-        Name of the bricks table, or why there is no PSF.
+        ``sources.parquet`` and `SCORE_COLUMNS`, NaN without a score; the logit is NaN too where a
+        tile was scored before xsaga kept it.
     """
 
     folder: Path
+    config: RunConfig
     record: RunRecord
     sources: pd.DataFrame
-    area_deg2: float | None
-    area_from: str
-    psf_from: str
+
+
+def read_finished_run(folder: Path) -> FinishedRun:
+    """Read a run that is scored.
+
+    Raises
+    ------
+    RunError
+        The folder is no run folder.
+    EvaluationError
+        Some of its tiles are not scored, or it has no source to score.
+    """
+    paths = RunPaths(folder)
+    config, record, summary = read_run_config(paths), read_record(paths), read_partition(paths)
+    jobs = tile_jobs(paths, summary, config, record.fingerprint)
+    undone = sum(not is_scored(job) for job in jobs)
+    if undone:
+        raise EvaluationError(
+            f"{folder}: {undone} of {len(jobs)} tiles are not scored yet: "
+            f"`xsaga run {folder}` does all that is missing"
+        )
+    scores = [
+        pd.read_parquet(job.paths.scores).reindex(columns=["source_id", *SCORE_COLUMNS])
+        for job in jobs
+    ]
+    if not scores:
+        raise EvaluationError(f"{folder}: no source of this run passed its cuts: nothing to judge")
+    order = config.footprint.order
+    sources = pd.concat(
+        [read_sources(paths.tile(order, tile.pixel).sources) for tile in summary.tiles],
+        ignore_index=True,
+    ).merge(pd.concat(scores, ignore_index=True), on="source_id", how="left", validate="1:1")
+    return FinishedRun(folder, config, record, sources.sort_values("source_id", ignore_index=True))
 
 
 def read_run(folder: Path, area_deg2: float | None, bricks_table: Path | None) -> EvaluatedRun:
-    """Read a run that is scored.
+    """Read a run that is to be judged.
 
     Parameters
     ----------
@@ -72,39 +103,30 @@ def read_run(folder: Path, area_deg2: float | None, bricks_table: Path | None) -
     RunError
         The folder is no run folder.
     EvaluationError
-        Some of its tiles are not scored.
+        Some of its tiles are not scored, or it has no source to score.
+    CatalogError
+        The table of bricks has no ``brickid``.
     """
-    paths = RunPaths(folder)
-    config, record, summary = read_run_config(paths), read_record(paths), read_partition(paths)
-    jobs = tile_jobs(paths, summary, config, record.fingerprint)
-    undone = sum(not is_scored(job) for job in jobs)
-    if undone:
-        raise EvaluationError(
-            f"{folder}: {undone} of {len(jobs)} tiles are not scored yet: "
-            f"`xsaga run {folder}` does all that is missing"
-        )
-    scores = [
-        pd.read_parquet(job.paths.scores, columns=["source_id", "p_lowz", "p_lowz_std"])
-        for job in jobs
-    ]
-    if not scores:
-        raise EvaluationError(f"{folder}: no source of this run passed its cuts: nothing to judge")
-    order = config.footprint.order
-    sources = pd.concat(
-        [read_sources(paths.tile(order, tile.pixel).sources) for tile in summary.tiles],
-        ignore_index=True,
-    ).merge(pd.concat(scores, ignore_index=True), on="source_id", how="left", validate="1:1")
-    sources = sources.sort_values("source_id", ignore_index=True)
-    tables = [bricks_table] if bricks_table else _bricks_tables(config.imaging.bricks)
+    run = read_finished_run(folder)
+    sources = run.sources
+    tables = [bricks_table] if bricks_table else _bricks_tables(run.config.imaging.bricks)
     bricks, psf_from = _read_bricks(tables)
     sources[PSF_SIZE] = sources["brickid"].map(bricks[PSF_SIZE]).astype(np.float64)
     if sources[PSF_SIZE].isna().all() and not bricks.empty:
         psf_from = f"{psf_from} lists none of the sources' bricks, or no {PSF_SIZE} of them"
     if area_deg2 is None:
-        area_deg2, area_from = _area(config.footprint, sources, bricks)
+        area_deg2, area_from = _area(run.config.footprint, sources, bricks)
     else:
         area_from = "given"
-    return EvaluatedRun(folder, record, sources, area_deg2, area_from, psf_from)
+    return EvaluatedRun(
+        folder,
+        run.record.fingerprint,
+        run.record.weights,
+        sources,
+        area_deg2,
+        area_from,
+        psf_from,
+    )
 
 
 def _area(

@@ -1,7 +1,7 @@
 """Galaxies put into a sky to learn from: many, evenly spread in magnitude, many of them near.
 
-Given magnitude and redshift they are the galaxies of `xsaga.simulation.galaxies`; only how many
-there are of each kind is not the sky's.
+Given magnitude and redshift they are the galaxies of `xsaga.simulation.population.galaxies`; only
+how many there are of each kind is not the sky's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from xsaga.errors import SimulationError
 from xsaga.simulation.bricks import Brick
-from xsaga.simulation.galaxies import galaxies_at
-from xsaga.simulation.redshifts import redshifts_of_side
+from xsaga.simulation.population.galaxies import galaxies_at
+from xsaga.simulation.population.redshifts import redshifts_of_side
 from xsaga.simulation.sky_model import SkyModel
 
 Floats = NDArray[np.float64]

@@ -17,8 +17,8 @@ from scipy.special import gamma
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
 from xsaga.simulation.conditions import WING_LIGHT, Conditions
-from xsaga.simulation.detection import TYPICAL_COLOURS
-from xsaga.simulation.masks import star_mask_radius
+from xsaga.simulation.measuring.detection import TYPICAL_COLOURS
+from xsaga.simulation.observing.masks import star_mask_radius
 from xsaga.simulation.psf import WINGS
 
 Floats = NDArray[np.float64]

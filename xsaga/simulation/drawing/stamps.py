@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import gamma
 
 from xsaga.simulation.coadd_grid import PIXEL_SCALE
-from xsaga.simulation.components import (
+from xsaga.simulation.conditions import Conditions
+from xsaga.simulation.drawing.components import (
     BAND_RADII,
     BAR,
     BULGE,
@@ -29,8 +30,7 @@ from xsaga.simulation.components import (
     spots_transform,
     wavenumbers,
 )
-from xsaga.simulation.conditions import Conditions
-from xsaga.simulation.disc_structure import (
+from xsaga.simulation.drawing.disc_structure import (
     DUST_BANDS,
     LANE_BA,
     Pattern,
@@ -41,8 +41,8 @@ from xsaga.simulation.disc_structure import (
     sersic_light,
     spiral_pattern,
 )
+from xsaga.simulation.drawing.mergers import companion_of
 from xsaga.simulation.extras import import_galsim
-from xsaga.simulation.mergers import companion_of
 from xsaga.simulation.psf import psf_profile
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from xsaga.simulation.stellar_colours import line_shift, observed_colours
+from xsaga.simulation.population.stellar_colours import line_shift, observed_colours
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

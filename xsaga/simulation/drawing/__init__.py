@@ -1,0 +1,1 @@
+"""Galaxies and stars drawn as images, without noise."""

@@ -1,0 +1,1 @@
+"""What a telescope makes of an image: noise, saturation, artefacts, masks."""
