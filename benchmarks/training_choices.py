@@ -4,7 +4,8 @@
 
 TRAINING is a folder of `xsaga train` that has its cutouts. One network is trained per choice, on
 two of three parts of the sky, and judged on the third. ``--epochs`` gives each choice as many
-images to see; ``--minutes`` gives each as much time instead (at least one epoch). The table says
+images to see; ``--minutes`` gives each as much time instead (at least one epoch). ``--r-min`` and
+``--r-max`` must be those of the training. The table says
 purity at 90 % completeness (± the standard deviation over bootstrap samples of the patches of
 sky), average precision and AUC, all at the mix of the labels; images per second of training,
 augmentation and reading included; and of the bare network in batches of 64, float32.
@@ -16,6 +17,7 @@ import argparse
 import dataclasses
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +25,19 @@ import torch
 from numpy.typing import NDArray
 
 from xsaga.catalog.label_file import read_labels
+from xsaga.catalog.redshift_catalogs import MORPHOLOGY
 from xsaga.model.architecture import Architecture
 from xsaga.model.augmentation import Augmentation
 from xsaga.model.metrics import average_precision, purity_at_completeness
 from xsaga.model.network import build_network, inference_copy
 from xsaga.model.recipes import RECIPES, Recipe
 from xsaga.model.training import fit
-from xsaga.run.training_cutouts import LabelledCutouts, labelled_cutouts, usable_labels
+from xsaga.run.training_cutouts import (
+    LabelledCutouts,
+    labelled_cutouts,
+    side_tasks,
+    usable_labels,
+)
 from xsaga.run.training_folder import TrainingPaths
 
 BOOTSTRAPS = 200
@@ -41,6 +49,8 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("training", type=Path)
     arguments.add_argument("--labels", type=Path, required=True)
+    arguments.add_argument("--r-min", type=float)
+    arguments.add_argument("--r-max", type=float)
     arguments.add_argument("--objects", type=int, help="use only so many of the labelled objects")
     arguments.add_argument("--epochs", type=int, default=6)
     arguments.add_argument("--minutes", type=float, help="time for each choice, not epochs")
@@ -48,19 +58,28 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=1)
     given = arguments.parse_args()
 
-    known = some_objects(given.training, given.labels, given.objects)
+    known = some_objects(given)
     near = int(known.labels["is_lowz"].sum())
     print(f"{len(known.labels)} objects, {near} of them at z < 0.03, thirds by patch of sky;")
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, seed {given.seed}\n")
     print("| choice | purity at 90 % | AP | AUC | epochs | training s | images/s | bare images/s |")
     print("|---|---|---|---|---|---|---|---|")
-    for name, recipe in choices():
-        if not given.only or name in given.only:
-            print(judged(name, recipe, known, given), flush=True)
+    for choice in choices():
+        if not given.only or choice.name in given.only:
+            print(judged(choice, known, given), flush=True)
 
 
-def choices() -> Iterator[tuple[str, Recipe]]:
-    """Name each choice and say what it is."""
+@dataclass(frozen=True)
+class Choice:
+    """A way to train."""
+
+    name: str
+    recipe: Recipe
+    morphology: bool = True
+
+
+def choices() -> Iterator[Choice]:
+    """Give the ways to compare."""
     recipe = RECIPES["xsaga"]
 
     def changed(**settings: object) -> Recipe:
@@ -69,21 +88,24 @@ def choices() -> Iterator[tuple[str, Recipe]]:
             settings=dataclasses.replace(recipe.settings, **settings),  # type: ignore[arg-type]
         )
 
-    yield "bce, natural", recipe
-    yield "focal, natural", changed(loss="focal")
-    yield "weighted, natural", changed(loss="weighted")
-    yield "bce, balanced", changed(sampling="balanced")
-    yield "focal, balanced", changed(loss="focal", sampling="balanced")
-    yield "bce, ranger", changed(optimizer="ranger", learning_rate=1e-2)
-    yield "bce, only turned", changed(augmentation=PLAIN)
-    yield "residual network", dataclasses.replace(recipe, architecture=Architecture())
-    yield "xsaga2022", RECIPES["xsaga2022"]
+    yield Choice("bce, natural", recipe)
+    yield Choice("focal, natural", changed(loss="focal"))
+    yield Choice("weighted, natural", changed(loss="weighted"))
+    yield Choice("bce, balanced", changed(sampling="balanced"))
+    yield Choice("focal, balanced", changed(loss="focal", sampling="balanced"))
+    yield Choice("bce, ranger", changed(optimizer="ranger", learning_rate=1e-2))
+    yield Choice("bce, only turned", changed(augmentation=PLAIN))
+    yield Choice("bce, morphology not learnt", recipe, morphology=False)
+    yield Choice("bce, nothing beside the class", changed(side_weight=0.0))
+    yield Choice("residual network", dataclasses.replace(recipe, architecture=Architecture()))
+    yield Choice("xsaga2022", RECIPES["xsaga2022"])
 
 
-def some_objects(training: Path, labels: Path, most: int | None) -> LabelledCutouts:
+def some_objects(given: argparse.Namespace) -> LabelledCutouts:
     """Open the cutouts of a training; leave patches of sky out until few enough are left."""
-    wanted, unusable = usable_labels(read_labels(labels).table, labels, (None, 21.3))
-    known = labelled_cutouts(TrainingPaths(training), wanted, unusable, min_coverage=0.2)
+    limits, most = (given.r_min, given.r_max), given.objects
+    wanted, unusable = usable_labels(read_labels(given.labels).table, given.labels, limits)
+    known = labelled_cutouts(TrainingPaths(given.training), wanted, unusable, min_coverage=0.2)
     if most is None or len(known.labels) <= most:
         return known
     sizes = known.labels.groupby("group").size()
@@ -95,9 +117,12 @@ def some_objects(training: Path, labels: Path, most: int | None) -> LabelledCuto
     return LabelledCutouts(images, known.labels[chosen].reset_index(drop=True), known.left_out)
 
 
-def judged(name: str, recipe: Recipe, known: LabelledCutouts, given: argparse.Namespace) -> str:
+def judged(choice: Choice, known: LabelledCutouts, given: argparse.Namespace) -> str:
     """Train one network and give its row of the table."""
-    labels = known.labels
+    labels, recipe = known.labels, choice.recipe
+    beside = side_tasks(labels)
+    if not choice.morphology:
+        beside = beside[[name for name in beside if not name.startswith(MORPHOLOGY)]]
     epochs = given.epochs
     if given.minutes:
         epochs = max(1, round(given.minutes * 60 * training_rate(recipe) * 1.5 / len(labels)))
@@ -109,6 +134,7 @@ def judged(name: str, recipe: Recipe, known: LabelledCutouts, given: argparse.Na
         known.images,
         labels["is_lowz"],
         groups=labels["group"],
+        side_tasks=beside,
         architecture=recipe.architecture,
         stretch=recipe.stretch,
         settings=settings,
@@ -120,7 +146,7 @@ def judged(name: str, recipe: Recipe, known: LabelledCutouts, given: argparse.Na
     purity = purity_at_completeness(logit, truth, 0.9)
     spread = bootstrap(logit, truth, labels["group"].to_numpy()[held_out])
     return (
-        f"| {name} | {purity:.3f} ± {spread:.3f} | {average_precision(logit, truth):.3f} | "
+        f"| {choice.name} | {purity:.3f} ± {spread:.3f} | {average_precision(logit, truth):.3f} | "
         f"{fitted.metrics['auc']:.4f} | {epochs} | {seconds:.0f} | {rate:.0f} | "
         f"{bare_rate(recipe):.0f} |"
     )

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from xsaga import __version__
 from xsaga.catalog.label_file import LabelFile, read_labels
-from xsaga.catalog.redshift_catalogs import MORPHOLOGY
 from xsaga.config import RunConfig, result_settings
 from xsaga.errors import CatalogError, ConfigError, MissingExtraError
 from xsaga.imaging.cutouts import CutoutSource
@@ -36,6 +35,7 @@ from xsaga.run.training_cutouts import (
     fetch_parts,
     forget_failed,
     labelled_cutouts,
+    side_tasks,
     usable_labels,
 )
 from xsaga.run.training_folder import (
@@ -266,7 +266,7 @@ def _fit(
         known.labels["is_lowz"],
         groups=known.labels["group"],
         in_sky=~known.labels["training"],
-        side_tasks=_side_tasks(known.labels),
+        side_tasks=side_tasks(known.labels),
         architecture=plan.recipe.architecture,
         stretch=plan.recipe.stretch,
         settings=settings,
@@ -279,24 +279,6 @@ def _fit(
     with placed(paths.history) as temporary:
         pd.DataFrame([asdict(epoch) for epoch in fitted.history]).to_csv(temporary, index=False)
     return fitted
-
-
-def _side_tasks(labels: pd.DataFrame) -> pd.DataFrame:
-    """Give what a network may learn beside the class: distance, colours, shape, morphology."""
-    is_galaxy = labels["kind"].isin(["", "galaxy"]) & ~labels["shred"] & (labels["z"] > 0)
-    radius = labels["radius"].where(labels["radius"] > 0)
-    return pd.DataFrame(
-        {
-            "log z": np.log10(labels["z"].where(is_galaxy)),
-            "r": labels["mag_r"],
-            "g-r": labels["mag_g"] - labels["mag_r"],
-            "r-z": labels["mag_r"] - labels["mag_z"],
-            "log radius": np.log10(radius),
-            "b/a": labels["ba"].where(radius.notna()),
-            "sersic": labels["sersic"].where(radius.notna()),
-            **labels[[name for name in labels.columns if name.startswith(MORPHOLOGY)]],
-        }
-    )
 
 
 def format_epoch(epoch: EpochRecord, members: int, epochs: int) -> str:

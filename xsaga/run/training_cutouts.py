@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from xsaga.catalog.redshift_catalogs import MORPHOLOGY
 from xsaga.errors import CatalogError
 from xsaga.imaging.cutouts import CutoutSource, CutoutStatus
 from xsaga.imaging.store import CutoutWriter, StoreDtype, read_cutouts
@@ -227,6 +228,36 @@ def labelled_cutouts(
         ),
         wanted[usable].reset_index(drop=True),
         pd.concat([left_out[columns], missed[columns]], ignore_index=True),
+    )
+
+
+def side_tasks(labels: pd.DataFrame) -> pd.DataFrame:
+    """Give what a network may learn beside the class: distance, colours, shape, morphology.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        N rows of labels.
+
+    Returns
+    -------
+    DataFrame
+        N rows, NaN where a quantity is not known: log₁₀ z, r, g−r and r−z, log₁₀ of the radius in
+        arcsec, b/a, Sérsic index, and the columns of `xsaga.catalog.redshift_catalogs.MORPHOLOGY`.
+    """
+    is_galaxy = labels["kind"].isin(["", "galaxy"]) & ~labels["shred"] & (labels["z"] > 0)
+    radius = labels["radius"].where(labels["radius"] > 0)
+    return pd.DataFrame(
+        {
+            "log z": np.log10(labels["z"].where(is_galaxy)),
+            "r": labels["mag_r"],
+            "g-r": labels["mag_g"] - labels["mag_r"],
+            "r-z": labels["mag_r"] - labels["mag_z"],
+            "log radius": np.log10(radius),
+            "b/a": labels["ba"].where(radius.notna()),
+            "sersic": labels["sersic"].where(radius.notna()),
+            **labels[[name for name in labels.columns if name.startswith(MORPHOLOGY)]],
+        }
     )
 
 
