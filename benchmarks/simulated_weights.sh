@@ -24,7 +24,21 @@ xsaga labels "$folder/training-simulated/redshifts-simulated.parquet" \
     --photometry "$folder/training-simulated/sweep" --group-order 7 \
     --out "$folder/training-labels.parquet"
 xsaga train --labels "$folder/training-labels.parquet" --bricks "$folder/training-simulated" \
-    --r-min 16.5 --r-max 21.3 --name $name --out "$folder/training"
+    --r-min 16.5 --r-max 21.3 --folds 4 --members 2 --epochs 12 --name $name \
+    --out "$folder/training"
+
+# To calibrate on: the sky as it is, through the cuts that the weights will be used with.
+sky calibration 110.0,22.0 64 78
+xsaga labels "$folder/calibration-simulated/redshifts-simulated.parquet" \
+    --photometry "$folder/calibration-simulated/sweep" --separation 0 \
+    --out "$folder/calibration-labels.parquet"
+xsaga run --catalog "$folder/calibration-simulated/sweep" \
+    --bricks "$folder/calibration-simulated" --cuts desi-lowz \
+    --weights "$folder/training/model" --out "$folder/calibration-run"
+if [ ! -d "$folder/$name" ]; then
+    xsaga calibrate "$folder/calibration-run" --labels "$folder/calibration-labels.parquet" \
+        --out "$folder/$name"
+fi
 
 # To be judged on: other seeds, places, PSFs and depths; the sky as it is.
 sky held-out 195.0,8.0 96 77
@@ -32,11 +46,11 @@ xsaga labels "$folder/held-out-simulated/redshifts-simulated.parquet" \
     --photometry "$folder/held-out-simulated/sweep" --separation 0 \
     --out "$folder/held-out-labels.parquet"
 xsaga run --catalog "$folder/held-out-simulated/sweep" --bricks "$folder/held-out-simulated" \
-    --cuts desi-lowz --weights "$folder/training/model" --out "$folder/run"
+    --cuts desi-lowz --weights "$folder/$name" --out "$folder/run"
 xsaga evaluate "$folder/run" --labels "$folder/held-out-labels.parquet" \
     --baseline-training "$folder/training-simulated/sweep" \
     --baseline-labels "$folder/training-labels.parquet" --out "$folder/evaluation"
 
 mkdir -p weights/$name
-cp "$folder/training/model/"* weights/$name/
+cp "$folder/$name/"* weights/$name/
 cp -r "$folder/evaluation" weights/$name/

@@ -97,7 +97,9 @@ def choices() -> Iterator[Choice]:
     yield Choice("bce, only turned", changed(augmentation=PLAIN))
     yield Choice("bce, morphology not learnt", recipe, morphology=False)
     yield Choice("bce, nothing beside the class", changed(side_weight=0.0))
-    yield Choice("residual network", dataclasses.replace(recipe, architecture=Architecture()))
+    yield Choice(
+        "residual network", dataclasses.replace(recipe, architecture=Architecture(kind="residual"))
+    )
     yield Choice("xsaga2022", RECIPES["xsaga2022"])
 
 

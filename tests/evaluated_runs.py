@@ -10,8 +10,11 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import io
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +29,7 @@ from scipy.stats import norm
 from tests.small_runs import xsaga
 from tests.toy_model import TINY, toy_card, toy_model
 from xsaga.catalog.label_file import write_labels
+from xsaga.model.scoring import ScoreFlag
 from xsaga.model.weights import save_model
 from xsaga.paths import RunPaths
 from xsaga.run.folder import read_partition, read_record, read_run_config
@@ -159,11 +163,18 @@ def tile_run(sky: MadeSky, folder: Path, *options: object) -> Path:
 
 
 def put_scores(
-    run: Path, truth: pd.DataFrame, seed: int = 5, *, steepness: float = 1.0, excess: float = 0.0
+    run: Path,
+    truth: pd.DataFrame,
+    seed: int = 5,
+    *,
+    steepness: float = 1.0,
+    excess: float = 0.0,
+    unfamiliar: Collection[int] = (),
 ) -> None:
     """Write the scores of all tiles as a run does, with `calibrated_scores` in them.
 
-    With another `steepness` and `excess` of the log odds they are not right any more.
+    With another `steepness` and `excess` of the log odds they are not right any more. Sources with
+    the ids `unfamiliar` are flagged so.
     """
     paths = RunPaths(run)
     config, record = read_run_config(paths), read_record(paths)
@@ -180,7 +191,9 @@ def put_scores(
                 "p_lowz": p.astype(np.float32),
                 "p_lowz_std": np.zeros(len(ids), np.float32),
                 "logit": toy_card().calibration.logits(p).astype(np.float32),
-                "score_flags": np.zeros(len(ids), np.int32),
+                "score_flags": np.where(
+                    ids.isin(unfamiliar), np.int32(ScoreFlag.UNFAMILIAR), np.int32(0)
+                ),
                 "cutout_origin": "",
             }
         )
@@ -210,3 +223,28 @@ def _write_bricks(path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU(table)]).writeto(plain)
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(plain.getvalue(), mtime=0))
+
+
+def evaluate(run: Path, labels: Path, out: Path, *options: object) -> tuple[int, str]:
+    """Run the command: its exit code and what it said."""
+    result = xsaga("evaluate", run, "--labels", labels, "--out", out, "--workers", 1, *options)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.exit_code, result.output
+
+
+def content(out: Path) -> dict[str, Any]:
+    """Read what an evaluation wrote."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    return dict(json.loads((out / "evaluation.json").read_text("utf-8"), parse_constant=refuse))
+
+
+def error(run: Path, labels: Path, out: Path, *options: object) -> tuple[int, str]:
+    """Run to its one-line error."""
+    code, said = evaluate(run, labels, out, "--no-baselines", *options)
+    lines = [line for line in said.splitlines() if line.startswith("xsaga: ")]
+    assert len(lines) == 1, said
+    assert not out.exists()
+    return code, lines[0]

@@ -53,7 +53,7 @@ def provenance(*, simulated: bool = True) -> Provenance:
         created="2024-05-06T07:08:09Z",
         command="xsaga run --bricks https://user:secret@example.org/dr9 --out Île",
         config_toml=CONFIG,
-        weights=WeightsRecord("provisional", "ab" * 32, simulated=simulated),
+        weights=WeightsRecord("provisional", "ab" * 32, simulated=simulated, z_limit=0.02),
         inputs=(
             InputFile("sweep/sweep-000m010-010m005.fits", 12345, "cd" * 32),
             InputFile("https://example.org/x.fits?token=secret&part=1", 5, "ef" * 32),

@@ -204,7 +204,7 @@ class ImagingConfig:
     min_coverage: float = _key(
         0.2,
         KeyInfo(
-            "Least share of pixels with data, in every band, for a source to be scored.",
+            "Least share of pixels with data, in every band, for a cutout to be used.",
             "--min-coverage",
             "SHARE",
         ),
@@ -303,8 +303,9 @@ class RankConfig:
     base_rate: str = _key(
         "card",
         KeyInfo(
-            "Rate of z < 0.03 among the candidates, which p_lowz is for: card (as the model's card "
-            "says), estimate (from the scores themselves) or a number.",
+            "Rate of nearby galaxies among the candidates, where it is not what cuts and model "
+            "make it: card (p_lowz as the model gives it), a number (that becomes the mean of "
+            "p_lowz) or estimate (needs a model calibrated within the same cuts).",
             "--base-rate",
             "RATE",
         ),

@@ -20,9 +20,13 @@ from tests.evaluated_runs import (
     tile_run,
 )
 from tests.small_runs import make_small_sky, targets_of, xsaga
-from xsaga.model.card import ModelCard, read_card, write_card
+from xsaga.config import CutsConfig
+from xsaga.model.card import LEARNT_FILE, ModelCard, read_card, write_card
 from xsaga.model.weights import load_model
 from xsaga.paths import RunPaths
+from xsaga.run.base_rates import known_list_rate
+from xsaga.run.training_area import ORDER, learnt_area, write_learnt_area
+from xsaga.sky.tiles import tile_pixels
 
 STEEPNESS, EXCESS = 1.5, 3.0
 
@@ -96,8 +100,15 @@ def test_the_card_tells_what_it_was_calibrated_on(
     assert hashlib.sha256(labels.read_bytes()).hexdigest() in told
     assert after.training_set.numbers["calibration_sources"] == count
     assert after.training_set.numbers["calibration_low_redshift"] == near
-    assert after.metrics["held_out"] == count
-    assert after.metrics["auc"] > 0.95
+    assert after.metrics["sources_in_sample"] == count
+    assert after.metrics["auc_in_sample"] > 0.95
+    kept = {name for name in after.metrics if not name.endswith("_in_sample")}
+    assert kept == {"auc", "calibration_error_before"}
+    assert after.metrics["auc"] == before.metrics["auc"]
+    rate = known_list_rate(after, CutsConfig(name="none"))
+    listed = after.calibration.probability(scores_of(run)["logit"]).mean()
+    assert rate == pytest.approx(listed, rel=1e-9)
+    assert known_list_rate(after, CutsConfig(name="desi-lowz")) is None
     assert after.metrics["calibration_error_in_sample"] < after.metrics["calibration_error_before"]
     assert after.name == "anew"
     assert after.kind == "random weights, recalibrated"
@@ -186,6 +197,30 @@ def test_labels_that_cannot_be_used_are_one_line(run: Path, sky: MadeSky, tmp_pa
     reverse = truth.assign(is_lowz=calibrated_scores(truth["is_lowz"].to_numpy(), 5) < 1e-5)
     assert "higher scores are not more likely" in said(reverse)
     assert "no such file" in error(run, tmp_path / "none.parquet", out)[1]
+
+
+def test_labels_of_where_the_model_learnt_are_refused(sky: MadeSky, tmp_path: Path) -> None:
+    run = tile_run(sky, tmp_path / "RUN")
+    put_scores(run, sky.truth)
+    weights, truth = tmp_path / "toy", sky.truth
+    write_learnt_area(weights, truth.head(1))
+    here = tile_pixels(truth["ra"], truth["dec"], ORDER)
+    seen = here == here[0]
+    assert 0 < seen.sum() < 100
+    everywhere = labels_of(truth, tmp_path / "all.parquet")
+    code, line = error(run, everywhere, tmp_path / "out")
+    assert code == 1
+    assert f": {seen.sum()} of the labelled sources lie where the model learnt" in line
+    assert "give labels of other fields" in line
+    elsewhere = labels_of(truth[~seen].reset_index(drop=True), tmp_path / "elsewhere.parquet")
+    code, said = calibrate(run, elsewhere, tmp_path / "anew")
+    assert code == 0, said
+    # The new model has learnt where the old one has.
+    area = learnt_area(tmp_path / "anew")
+    assert area is not None
+    np.testing.assert_array_equal(area.contains(truth["ra"], truth["dec"]), seen)
+    (weights / LEARNT_FILE).write_bytes(b"no map")
+    assert "MOC" in error(run, elsewhere, tmp_path / "out")[1]
 
 
 def test_a_folder_or_name_that_cannot_be_used_is_one_line(

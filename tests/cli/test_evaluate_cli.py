@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
+import shutil
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,9 @@ from tests.evaluated_runs import (
     SIDE,
     MadeSky,
     analytic_purity,
+    content,
+    error,
+    evaluate,
     labels_of,
     make_catalog,
     put_scores,
@@ -66,19 +68,6 @@ def labels(sky: MadeSky, tmp_path: Path) -> Path:
     return labels_of(sky.truth, tmp_path / "labels.parquet")
 
 
-def evaluate(run: Path, labels: Path, out: Path, *options: object) -> tuple[int, str]:
-    result = xsaga("evaluate", run, "--labels", labels, "--out", out, "--workers", 1, *options)
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.exit_code, result.output
-
-
-def content(out: Path) -> dict[str, Any]:
-    def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is not JSON")
-
-    return dict(json.loads((out / "evaluation.json").read_text("utf-8"), parse_constant=refuse))
-
-
 def test_an_evaluation_says_what_is_known_to_be_true(
     evaluated: tuple[Path, str], sky: MadeSky
 ) -> None:
@@ -107,6 +96,10 @@ def test_an_evaluation_says_what_is_known_to_be_true(
     assert len(seeing["slices"]) == 4
     assert seeing["slices"][0]["low"] == pytest.approx(1.0)
     assert {aim["met"] for aim in found["aims"]} <= {True, False, None}
+    error, agreeing = found["aims"][-2:]
+    assert (error["bound"], error["aim"]) == ("at most", 0.01)
+    assert error["reached"]["value"] == width["expected_calibration_error"]
+    assert f"({width['agreeing']} of {width['judged']})" in agreeing["what"]
 
 
 def test_the_page_and_its_figures_can_be_looked_at(evaluated: tuple[Path, str]) -> None:
@@ -214,15 +207,6 @@ def test_without_the_tree_there_is_no_psf_and_no_area(
     assert given["slices"][-1]["slices"]
 
 
-def error(run: Path, labels: Path, out: Path, *options: object) -> tuple[int, str]:
-    """Run to its one-line error."""
-    code, said = evaluate(run, labels, out, "--no-baselines", *options)
-    lines = [line for line in said.splitlines() if line.startswith("xsaga: ")]
-    assert len(lines) == 1, said
-    assert not out.exists()
-    return code, lines[0]
-
-
 def test_what_cannot_be_judged_is_one_line(
     run: Path, sky: MadeSky, labels: Path, tmp_path: Path
 ) -> None:
@@ -241,6 +225,38 @@ def test_what_cannot_be_judged_is_one_line(
     code, line = error(run, labels, out, "--baseline-labels", labels)
     assert code == 2
     assert "go together" in line
+
+
+@pytest.mark.parametrize("choice", [("--seed", -1), ("--seed", 2**32), ("--workers", 0)])
+def test_numbers_out_of_range_are_refused(
+    run: Path, labels: Path, tmp_path: Path, choice: tuple[str, int]
+) -> None:
+    code, said = evaluate(run, labels, tmp_path / "out", *choice)
+    assert code == 2
+    assert f"Invalid value for '{choice[0]}'" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_catalog_with_repeated_rows(
+    run: Path, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baselines, "TREES", 5)
+    monkeypatch.setattr(baselines, "TUNING_TREES", 5)
+    monkeypatch.setattr(baselines, "FOREST_CHOICES", baselines.FOREST_CHOICES[:1])
+    monkeypatch.setattr(baselines, "BOOSTING_CHOICES", baselines.BOOSTING_CHOICES[:1])
+    training = make_catalog(tmp_path / "training", seed=2, ra=40.0)
+    again = shutil.copy(training.catalog, tmp_path / "again.fits")
+    code, said = evaluate(
+        run,
+        labels,
+        tmp_path / "out",
+        *("--baseline-training", training.catalog, "--baseline-training", again),
+        *("--baseline-labels", labels_of(training.truth, tmp_path / "training.parquet")),
+    )
+    assert code == 0, said
+    assert content(tmp_path / "out")["baselines"]["training_sources"] == len(training.truth)
+    page = (tmp_path / "out" / "evaluation.md").read_text("utf-8")
+    assert f"{len(training.truth):,} with the identifier of an earlier row" in page
 
 
 def test_a_run_that_is_not_scored_is_refused(sky: MadeSky, labels: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import Table, vstack
 
 from tests.evaluated_runs import MadeSky, labels_of, make_catalog
 from xsaga.catalog.readers import Catalog
@@ -18,7 +19,8 @@ from xsaga.evaluation.baselines import (
     score_held_out,
     score_in_folds,
 )
-from xsaga.evaluation.training_sky import TrainingSky, read_training_set
+from xsaga.evaluation.exclusions import CONFLICT
+from xsaga.evaluation.training_sky import REPEATED, TrainingSky, read_training_set
 from xsaga.evaluation.truth import Labels, join_labels
 from xsaga.model.metrics import area_under_curve
 
@@ -61,6 +63,34 @@ def test_baselines_learn_on_another_sky(tmp_path: Path) -> None:
     again = score_held_out(training, evaluated, seed=1, workers=1)
     for name, score in result.scores.items():
         np.testing.assert_allclose(again.scores[name], score)
+
+
+def test_scores_do_not_depend_on_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forests with two threads, twice, and with one: not even the last bit differs."""
+    monkeypatch.setattr(baselines, "TREES", 60)  # enough that threads do get out of step
+    table = joined(made(tmp_path / "a", 1, 10.0), tmp_path)
+    training = TrainingSet.of(table)
+    first, second, alone = (
+        score_held_out(training, table, seed=1, workers=workers).scores for workers in (2, 2, 1)
+    )
+    for name, score in first.items():
+        np.testing.assert_array_equal(score, second[name])
+        np.testing.assert_array_equal(score, alone[name])
+
+
+def test_a_row_that_occurs_again_is_trained_on_once(tmp_path: Path) -> None:
+    sky, other = made(tmp_path / "a", 1, 10.0), made(tmp_path / "b", 2, 20.0)
+    truth = sky.truth.assign(conflict=np.arange(COUNT) < 7, training=np.arange(COUNT) >= 600)
+    labels = Labels.read(labels_of(truth, tmp_path / "training.parquet"))
+    rows = Table.read(sky.catalog)
+    again = tmp_path / "again.fits"
+    vstack([rows, rows[100:130]]).write(again)
+    evaluated = joined(other, tmp_path)
+    training = read_training_set(TrainingSky((str(again),), labels), (19.0, 21.0), evaluated)
+    assert len(training.sources) == training.sources["source_id"].nunique() == COUNT - 7
+    assert training.left_out == {REPEATED: 30, CONFLICT: 7}
+    facts = score_held_out(training, evaluated, seed=1, workers=1).facts
+    assert facts["training_left_out"] == {REPEATED: 30, CONFLICT: 7}
 
 
 def test_in_folds_no_source_is_judged_by_what_saw_it(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def population(count: int = 60_000, rate: float = 0.02) -> Population:
         "forest": calibrated_scores(lowz, 2, d=6.0),
         "guess": rng.random(count),
     }
+    sources["rank"] = (-pd.Series(scores[MODEL])).rank(method="first")
     half = lowz | (rng.random(count) < 0.5)
     return Population("made", sources, scores, {"desi-lowz": np.ones(count, bool), "half": half})
 

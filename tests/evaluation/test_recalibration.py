@@ -11,12 +11,10 @@ from scipy.special import expit
 
 from tests.evaluated_runs import labels_of
 from xsaga.errors import EvaluationError
+from xsaga.evaluation.exclusions import CONFLICT, TRAINING, UNKNOWN
 from xsaga.evaluation.recalibration import (
-    CONFLICT,
     FEWEST,
-    TRAINING,
     UNFAMILIAR,
-    UNKNOWN,
     UNLABELLED,
     CalibrationSample,
     calibration_sample,

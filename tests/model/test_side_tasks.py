@@ -12,7 +12,7 @@ from xsaga.model.preprocess import Stretch
 from xsaga.model.side_tasks import side_loss, standardised
 from xsaga.model.training import fit
 
-TINY = Architecture(stem_channels=4, stage_channels=(8,), stage_blocks=(1,))
+TINY = Architecture(kind="residual", stem_channels=4, stage_channels=(8,), stage_blocks=(1,))
 
 
 def test_quantities_get_one_scale_and_unknown_ones_stay_unknown() -> None:

@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 from tests.toy_cutouts import toy_cutouts
 from tests.toy_model import TINY
 from xsaga.errors import ModelError
+from xsaga.model.architecture import Architecture
 from xsaga.model.card import TrainingSet
+from xsaga.model.device import PrecisionChoice
 from xsaga.model.fit_settings import FitSettings
 from xsaga.model.folds import assign_folds
 from xsaga.model.scoring import Scorer
 from xsaga.model.training import EpochRecord, fit
 from xsaga.model.weights import load_model, save_model
 
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+
+FOVEAL = Architecture(
+    stem_channels=6, stage_channels=(8, 12), stage_blocks=(1, 1), surround_channels=(6, 8)
+)
 QUICK = FitSettings(members=2, folds=2, epochs=3, batch_size=16, learning_rate=1e-2, seed=3)
 
 
@@ -58,6 +65,34 @@ def test_a_separable_problem_is_learnt_saved_and_scored(tmp_path: Path) -> None:
     fresh, fresh_wide = toy_cutouts(60, 32, seed=12)
     scores = Scorer(load_model(tmp_path / "blobs"), device="cpu").score(fresh)
     assert scores.p_lowz[fresh_wide].mean() > 3 * scores.p_lowz[~fresh_wide].mean()
+
+
+def test_bf16_learns_too() -> None:
+    images, wide = toy_cutouts(160, 32, seed=11)
+    result = fit(images, wide, architecture=TINY, settings=QUICK, device="cpu", precision="bf16")
+    assert np.isfinite(result.held_out_logit).all()
+    assert all(np.isfinite(record.loss) for record in result.history)
+    assert all(
+        tensor.dtype != torch.bfloat16 for tensor in result.networks[0].state_dict().values()
+    )
+    assert result.metrics["auc"] > 0.9
+    exact = fit(images, wide, architecture=TINY, settings=QUICK, device="cpu", precision="float32")
+    assert (exact.held_out_logit != result.held_out_logit).any()
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_training_twice_on_a_gpu_gives_the_same_bytes(precision: PrecisionChoice) -> None:
+    images, wide = toy_cutouts(160, 32, seed=11)
+    one, two = (
+        fit(images, wide, architecture=small, settings=QUICK, device="cuda", precision=precision)
+        for small in (FOVEAL, FOVEAL)
+    )
+    assert one.metrics["auc"] > 0.9
+    for first, second in zip(one.networks, two.networks, strict=True):
+        states = (first.state_dict(), second.state_dict())
+        assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    np.testing.assert_array_equal(one.held_out_logit, two.held_out_logit)
 
 
 def test_the_seed_decides_everything() -> None:

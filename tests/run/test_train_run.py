@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from astropy.io import fits
 
 from tests.small_runs import COMMAND, reproducible, xsaga
 from tests.toy_labels import SIZE, ToyLabels, make_toy_labels, rewrite_labels
+from xsaga.catalog.label_file import write_labels
+from xsaga.config import CutsConfig
 from xsaga.imaging.cutouts import CutoutSpec
 from xsaga.imaging.files import FileSource
 from xsaga.model.metrics import area_under_curve
 from xsaga.model.scoring import Scorer
 from xsaga.model.weights import load_model
 from xsaga.run import training_cutouts
+from xsaga.run.base_rates import known_list_rate
+from xsaga.run.training_area import learnt_area
 from xsaga.run.training_cutouts import fetch_parts, labelled_cutouts, usable_labels
-from xsaga.run.training_folder import TrainingPaths
+from xsaga.run.training_folder import TrainingPaths, read_record
+from xsaga.sky.tiles import tile_pixels
 
 RESULTS = (
     "model/weights.safetensors",
     "model/card.json",
+    "model/learnt-from.moc.fits",
     "held-out.parquet",
     "left-out.parquet",
 )
@@ -52,8 +62,17 @@ def test_labels_and_imaging_make_a_model_that_scores(toys: ToyLabels, tmp_path: 
     assert card.image_release == ("toy",)
     assert card.training_set.description.startswith("SIMULATED cutouts of 96")
     assert card.training_set.numbers["z_limit"] == 0.03
+    assert hashlib.sha256(toys.labels.read_bytes()).hexdigest() in card.training_set.description
+    rate = card.calibration.target_rate
+    assert known_list_rate(card, CutsConfig(name="none")) == rate
+    assert known_list_rate(card, CutsConfig(name="desi-lowz")) is None
 
     labels = table_of(toys).set_index("label_id")
+    area = learnt_area(out / "model")
+    assert area is not None
+    assert area.contains(labels["ra"], labels["dec"]).all()
+    pixels = np.unique(tile_pixels(labels["ra"], labels["dec"], 8))
+    np.testing.assert_array_equal(area.tiles(8), pixels)
     held_out = pd.read_parquet(out / "held-out.parquet").set_index("label_id")
     assert set(held_out.index) == set(labels.index)
     truth = labels["is_lowz"][held_out.index]
@@ -290,3 +309,73 @@ def test_objects_added_for_training_calibrate_nothing(toys: ToyLabels, tmp_path:
     assert card["calibration"]["train_rate"] == pytest.approx(natural["is_lowz"].mean())
     assert card["calibration"]["target_rate"] == card["calibration"]["train_rate"]
     assert card["training_set"]["numbers"]["natural"] == len(natural)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Set the number of threads, for the time of a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_a_resume_learns_with_the_threads_that_it_began_with(
+    toys: ToyLabels, tmp_path: Path, threads: Callable[[int], None]
+) -> None:
+    def weights(out: Path) -> bytes:
+        result = xsaga("train", *toys.options, "--epochs", 1, "--out", out)
+        assert result.exit_code == 0, result.stderr
+        return (out / "model/weights.safetensors").read_bytes()
+
+    threads(1)
+    wanted = weights(tmp_path / "one")
+    threads(2)
+    assert weights(tmp_path / "two") != wanted  # else this tests nothing
+    paths = TrainingPaths(tmp_path / "one")
+    second = list(paths.checkpoints.glob("member-1*"))
+    assert second
+    for path in second:
+        path.unlink()
+    shutil.rmtree(paths.model)
+    assert weights(tmp_path / "one") == wanted
+    assert torch.get_num_threads() == 2
+    assert read_record(paths).threads == 1
+    assert "1 threads, as this training began with" in paths.log.read_text(encoding="utf-8")
+
+
+def test_a_record_without_threads_is_resumed(toys: ToyLabels, tmp_path: Path) -> None:
+    out = tmp_path / "training"
+    options = (*toys.options, "--epochs", 1, "--out", out)
+    assert xsaga("train", *options).exit_code == 0
+    path = out / "training.json"
+    record = json.loads(path.read_text())
+    del record["threads"]
+    path.write_text(json.dumps(record))
+    again = xsaga("train", *options)
+    assert again.exit_code == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("separation", "code", "words"),
+    [
+        (0.0, 1, "share pixels, so that no fold is held out: make them anew"),
+        (8.0, 1, "`xsaga labels --separation 12`"),
+        (9.0, 0, "warning: "),
+        (12.0, 0, ""),
+    ],
+)
+def test_folds_must_be_further_apart_than_cutouts_are_wide(
+    toys: ToyLabels, tmp_path: Path, separation: float, code: int, words: str
+) -> None:
+    """A toy cutout is 8.4 arcsec wide, and its diagonal is 11.9 arcsec."""
+    table = table_of(toys)
+    record = {"z_limit": 0.03, "min_quality": 3, "simulated": True, "separation": separation}
+    write_labels(toys.labels, table, table.iloc[:0], record)
+    out = tmp_path / "training"
+    result = xsaga("train", *toys.options, "--epochs", 1, "--members", 1, "--out", out)
+    assert result.exit_code == code, result.stderr
+    assert words in result.stderr
+    assert (out / "model").exists() == (code == 0)
+    if code == 0:
+        warned = "--separation 12" in (out / "log.jsonl").read_text(encoding="utf-8")
+        assert warned == bool(words)

@@ -44,7 +44,12 @@ def test_to_dict_is_plain_and_complete() -> None:
     whole = provenance()
     record = json.loads(json.dumps(whole.to_dict()))
     assert record == whole.to_dict()
-    assert record["weights"] == {"name": "provisional", "sha256": "ab" * 32, "simulated": True}
+    assert record["weights"] == {
+        "name": "provisional",
+        "sha256": "ab" * 32,
+        "simulated": True,
+        "z_limit": 0.02,
+    }
     assert [each["size"] for each in record["inputs"]] == [12345, 5]
     assert record["packages"]["numpy"] == "2.1.0"
 

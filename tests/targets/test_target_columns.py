@@ -10,7 +10,7 @@ from astropy.io.votable.ucd import check_ucd
 from tests.target_samples import ranked_targets
 from xsaga.catalog.schema import SOURCE_SCHEMA
 from xsaga.errors import TargetsError
-from xsaga.targets.columns import BY_NAME, COLUMNS, Column, conform
+from xsaga.targets.columns import BY_NAME, COLUMNS, Column, columns_of, conform
 
 # Every column that the stages before put into a target list, written out once more on purpose: a
 # column added to a stage and not registered must fail here.
@@ -39,6 +39,15 @@ PIPELINE_COLUMNS = {
 
 def test_every_column_of_the_pipeline_is_registered() -> None:
     assert {column.name for column in COLUMNS} == PIPELINE_COLUMNS
+
+
+def test_the_probability_is_described_with_the_models_redshift() -> None:
+    described = {
+        column.name: column.description for column in columns_of(conform(ranked_targets(3)), 0.015)
+    }
+    assert described["p_lowz"] == "Calibrated probability of redshift < 0.015"
+    assert list(described) == [column.name for column in COLUMNS]
+    assert not any("{" in words for words in described.values())
 
 
 def test_names_are_unique_in_every_format() -> None:

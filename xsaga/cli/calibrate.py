@@ -27,9 +27,10 @@ Example:
 def calibrate(run: Path, labels: Path, out: Path, name: str | None) -> int:
     """Fit p_lowz anew on the labelled sources of a finished run and write it as a new model.
 
-    The weights stay the same, and so does the order of the targets within a run. The labels must
-    not be of objects that the model was trained on. They need not be of all sources, but should be
-    a fair choice at each score; their share of near ones becomes the base rate of the model's card.
+    The weights stay the same, and so does the order of the targets within a run. Labels of where
+    the model was trained are refused. They need not be of all sources, but should be a fair choice
+    at each score. The card also gets the rate within the cuts of the run, from which
+    `--base-rate estimate` tells another rate within the same cuts.
     """
     from xsaga.evaluation.truth import Labels
     from xsaga.run.calibrate import calibrate_run, format_calibrated

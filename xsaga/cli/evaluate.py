@@ -52,8 +52,20 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     "--baseline-labels", metavar="FILE", type=_FILE, help="Labels of --baseline-training."
 )
 @click.option("--baselines/--no-baselines", default=True, help="Train baselines (the default).")
-@click.option("--seed", default=1, show_default=True, help="Of the bootstrap and the baselines.")
-@click.option("--workers", default=os.cpu_count() or 1, show_default=True, help="Threads.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=1,
+    show_default=True,
+    help="Of the bootstrap and the baselines.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=os.cpu_count() or 1,
+    show_default=True,
+    help="Threads.",
+)
 def evaluate(
     run: Path,
     labels: Path,
@@ -92,7 +104,8 @@ def evaluate(
         TrainingSky(baseline_training, Labels.read(baseline_labels)) if baseline_labels else None
     )
     settings = EvaluationSettings(r_min, r_max, unlabelled, baselines, seed, workers)
-    content = judge(read_run(run, area, bricks_table), Labels.read(labels), settings, training)
+    known = Labels.read(labels)
+    content = judge(read_run(run, area, bricks_table, known), known, settings, training)
     write_evaluation(out, content)
     page = write_evaluation_page(out)
     click.echo(headline(content))

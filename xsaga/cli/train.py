@@ -28,7 +28,7 @@ _SETTINGS = (
     (
         "--target-rate",
         float,
-        "Share of near galaxies where it will be used.",
+        "Share of near galaxies that p_lowz is for; that of the labels if not given.",
     ),
     ("--seed", int, "Same seed, same weights (on one machine, with as many threads)."),
 )
@@ -58,7 +58,9 @@ def _settings(command: Any) -> Any:
 @click.option("--name", help="Name of the model.  [default: name of the training folder]")
 @click.option("--r-min", type=float, help="Leave brighter objects out.")
 @click.option("--r-max", type=float, help="Leave fainter objects out.")
-@click.option("--restart", is_flag=True, help="Discard what was learnt; keep fitting cutouts.")
+@click.option(
+    "--restart", is_flag=True, help="Discard what was learnt; keep cutouts that fit the settings."
+)
 @click.option("--retry-failed", is_flag=True, help="Try cutouts again that could not be had.")
 @_settings
 @config_options("imaging", "store.dtype", "model.device", "model.precision")

@@ -15,8 +15,8 @@ folds of the training set.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ TUNING_TREES, TREES = 60, 150
 TUNING_FOLDS, FOLDS = 3, 5
 TRAINING_COPIES, JUDGED_COPIES = 5, 8
 """Noisy copies of a source in training, and when it is judged."""
+
+DIGITS = 12
+"""Decimals of a score: sums that differ in the last bit only are equal scores."""
 
 FEWEST_POSITIVES = 20
 """A classifier is not trained on fewer."""
@@ -73,14 +76,17 @@ class TrainingSet:
     sources : DataFrame
         Columns of `xsaga.catalog.schema.SOURCE_FIELDS`.
     positive : ndarray of bool, shape (N,)
-        True where z < 0.03.
+        True below the labels' limit of redshift.
     group : ndarray of int64, shape (N,)
         Patch of sky; a fold holds whole patches.
+    left_out : mapping of str to int
+        Sources that are not among them, by reason.
     """
 
     sources: pd.DataFrame
     positive: Mask
     group: Groups
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, joined: pd.DataFrame) -> TrainingSet:
@@ -103,7 +109,12 @@ class TrainingSet:
     def take(self, rows: NDArray[np.intp] | Mask) -> TrainingSet:
         """Take some of the sources."""
         part = self.sources[rows] if rows.dtype == bool else self.sources.iloc[rows]
-        return TrainingSet(part.reset_index(drop=True), self.positive[rows], self.group[rows])
+        return replace(
+            self,
+            sources=part.reset_index(drop=True),
+            positive=self.positive[rows],
+            group=self.group[rows],
+        )
 
     def at_most(self, count: int, rng: np.random.Generator) -> TrainingSet:
         """All positives (half of `count` at most) and a random choice of the others."""
@@ -208,6 +219,7 @@ def _facts(how: str, training: TrainingSet, chosen: dict[str, dict[str, Any]]) -
         "trained_on": how,
         "training_sources": len(training.positive),
         "training_lowz": int(training.positive.sum()),
+        "training_left_out": dict(training.left_out),
         "most_training_sources": TRAINING_ROWS,
         "features": list(FEATURES),
         "missing_values": "a value of their own at each split",
@@ -332,5 +344,10 @@ def _kept(values: Features) -> NDArray[np.intp]:
 
 
 def _probability(classifier: Any, values: Features) -> Floats:
-    """Probability of True."""
-    return np.asarray(classifier.predict_proba(values)[:, 1], np.float64)
+    """Probability of True, the same whatever the number of threads."""
+    # A forest's threads add the trees' probabilities in the order in which they get done, and
+    # sums of floating-point numbers depend on the order: one thread has only one order.
+    if hasattr(classifier, "n_jobs"):
+        classifier.set_params(n_jobs=1)
+    probability = np.asarray(classifier.predict_proba(values)[:, 1], np.float64)
+    return np.round(probability, DIGITS)

@@ -24,10 +24,31 @@ CURVE_POINTS = 100
 THRESHOLDS = (0.001, 0.002, 0.005, 0.01, *(round(0.02 * step, 2) for step in range(1, 50)))
 """Scores at which purity and completeness are given."""
 
+RANKED_LAST = 2.0
+"""What `ranking_score` takes from sources that are ranked last: more than a probability can be."""
+
 _ROUNDING = 1e-9
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+
+def ranking_score(probability: Floats, last: Mask) -> Floats:
+    """Give scores that order sources as their target list does, those that are ranked last too.
+
+    Parameters
+    ----------
+    probability : ndarray of float64, shape (N,)
+        NaN without a score.
+    last : ndarray of bool, shape (N,)
+        Sources that come after all others (`xsaga.targets.ranking.RankSettings.last_flags`).
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+        The probability; less `RANKED_LAST`, and so below 0, for sources that are ranked last.
+    """
+    return np.where(last, probability - RANKED_LAST, probability)
 
 
 @dataclass(frozen=True)
@@ -39,7 +60,7 @@ class RankedSample:
     score : ndarray of float64, shape (N,)
         Descending; −inf for sources without a score, which no list takes.
     positive : ndarray of bool, shape (N,)
-        True where the label says z < 0.03.
+        True where the label says that it is at low redshift.
     labelled : ndarray of bool, shape (N,)
         Purity is a share of these.
     patch : ndarray of int64, shape (N,)
@@ -148,7 +169,8 @@ class FixedCompleteness:
     purity : Estimate
         Interval from the bootstrap; NaN where the scored sources do not reach that completeness.
     threshold : float
-        Lowest score in the list.
+        Lowest score in the list; below 0 where it goes on into sources that are ranked last
+        (`ranking_score`).
     selected : int
         Sources in it.
     """
@@ -180,7 +202,7 @@ class CurvePoint:
     Parameters
     ----------
     threshold : float
-        Lowest score that it takes.
+        Lowest score that it takes; see `FixedCompleteness`.
     selected : int
         Sources in it.
     purity, completeness : Estimate

@@ -8,12 +8,15 @@ Keys of ``evaluation.json`` (numbers that cannot be measured are null; an *estim
 ``simulated``
     Whether labels or weights are of a simulated sky; ``simulated_labels``, ``simulated_weights``.
 ``run``, ``labels``
-    Name, fingerprint and weights of the run; name, SHA-256, rows and limit of the labels.
+    Name, fingerprint, weights and base rate of the run, how many of its scored sources are
+    ``unfamiliar`` and whether it ranks them last (``unfamiliar_last``); name, SHA-256, rows and
+    limit of redshift of the labels, and ``near_z`` (0.02, or the limit where that is lower).
 ``settings``
     ``r_min, r_max, unlabelled, interval, resamples, patch_order, seed, area_deg2, area_from``.
 ``join``
-    How labels and sources met: see `xsaga.evaluation.truth.JoinCounts`; and
-    ``in_range, in_range_labelled, in_range_unlabelled`` of the sources.
+    How labels and sources met: see `xsaga.evaluation.truth.JoinCounts`; sources in the range of
+    magnitudes that nothing can be judged by, ``left_out`` by reason; and
+    ``in_range, in_range_labelled, in_range_unlabelled, in_range_unfamiliar`` of the judged ones.
 ``populations``
     ``desi-lowz`` (sources that pass that cut) and ``all``: see
     `xsaga.evaluation.populations.PopulationResult`; null where there are no positives.
@@ -21,20 +24,27 @@ Keys of ``evaluation.json`` (numbers that cannot be measured are null; an *estim
 ``headline``
     The population that the rest is about: ``desi-lowz``, or ``all`` where that has no positives.
 ``thresholds``
-    The model's purity and completeness in the headline population against ``p_lowz``.
+    The model's purity and completeness in the headline population against ``p_lowz``, without
+    sources that are ranked last.
 ``reliability``
     Diagrams with bins of equal width and of equal count, and the calibration errors.
 ``slices``
-    By magnitude, surface brightness, colour and PSF, for sources at or above
-    ``slice_threshold``: see `xsaga.evaluation.slices.Sliced`.
+    By magnitude, surface brightness, colour and PSF, for the list down to ``slice_threshold``
+    (null: all scored sources): see `xsaga.evaluation.slices.Sliced`.
+``novelty``
+    What the model's card says of UNFAMILIAR: see `xsaga.model.novelty.Novelty`; null without.
 ``published``
-    The published ranked lists.
+    The published ranked lists; ``published_z`` tells below which redshift they are measured.
 ``baselines``
     What the trained baselines learned from and how; null without them.
 ``aims``
-    Each aim with what was reached and whether that meets it.
+    See `xsaga.evaluation.aims.Aim`.
 ``notes``
     What a reader should know first.
+
+Lists are those that the run delivers: its own base rate, its own place for UNFAMILIAR sources.
+A threshold below 0 is that of a list which holds all others and UNFAMILIAR sources down to
+``p_lowz`` = threshold + 2.
 """
 
 from __future__ import annotations
@@ -55,14 +65,17 @@ from xsaga import __version__
 from xsaga.catalog.cuts import apply_cuts, named_cuts
 from xsaga.catalog.matching import BrightObjects
 from xsaga.errors import ConfigError, EvaluationError
+from xsaga.evaluation.aims import aims
 from xsaga.evaluation.baselines import (
     BaselineScores,
     score_held_out,
     score_in_folds,
 )
-from xsaga.evaluation.curves import RankedSample, threshold_curve
+from xsaga.evaluation.curves import RankedSample, ranking_score, threshold_curve
 from xsaga.evaluation.evaluated_run import EvaluatedRun
+from xsaga.evaluation.exclusions import left_out_counts, why_left_out
 from xsaga.evaluation.intervals import LEVEL, PATCH_ORDER, sky_patches
+from xsaga.evaluation.notes import notes
 from xsaga.evaluation.populations import (
     HEADLINE_COMPLETENESS,
     MODEL,
@@ -75,7 +88,7 @@ from xsaga.evaluation.reliability import reliability
 from xsaga.evaluation.slices import slice_all
 from xsaga.evaluation.training_sky import TrainingSky, read_training_set
 from xsaga.evaluation.truth import JoinCounts, Labels, join_labels, refuse_other_sky
-from xsaga.evaluation.yardstick import NEAR_Z, PUBLISHED
+from xsaga.evaluation.yardstick import NEAR_Z, PUBLISHED, PUBLISHED_Z
 from xsaga.paths import placed
 from xsaga.targets.provenance import sha256_of
 
@@ -86,12 +99,11 @@ RESAMPLES = 400
 DIGITS = 7
 """Significant digits of the numbers in the file."""
 
-AIM_OVER_CUTS, AIM_OVER_BASELINE, AIM_NEAR = 15.0, 1.5, 0.94
-"""Purity over the cuts', over the best baseline's; completeness of the ranked list."""
-
-MANY_UNLABELLED = 0.05
-
 Unlabelled = Literal["leave-out", "not-lowz"]
+FATES: Mapping[Unlabelled, str] = {
+    "leave-out": "say nothing",
+    "not-lowz": "count as not at low z",
+}
 
 
 @dataclass(frozen=True)
@@ -159,19 +171,25 @@ def judge(
     Raises
     ------
     EvaluationError
-        The labels are not of these sources, or hold no positive among them.
+        The labels are not of these sources, are positive below another redshift than the
+        model's, or hold no positive among the sources.
     """
+    _refuse_other_limit(run, labels)
     joined, counts = join_labels(run.sources, labels)
     in_range = ((joined["mag_r"] > settings.r_min) & (joined["mag_r"] < settings.r_max)).to_numpy()
-    _refuse_empty(run, labels, settings, joined[in_range], counts)
-    passes = {name: _passes(joined, name)[in_range] for name in CUTS}
-    sources = joined[in_range].reset_index(drop=True)
+    why = why_left_out(joined)
+    left_out, judged = left_out_counts(why[in_range]), in_range & (why == "")
+    _refuse_empty(run, labels, settings, joined[judged], counts)
+    passes = {name: _passes(joined, name)[judged] for name in CUTS}
+    sources = joined[judged].reset_index(drop=True)
     unlabelled = int((~sources["labelled"]).sum())
     if settings.unlabelled == "not-lowz":
         sources["labelled"] = True
     baselines = _baselines(sources, settings, training)
-    sources["near"] = sources["lowz"] & (sources["z_true"] < NEAR_Z)
-    scores = {MODEL: sources["p_lowz"].to_numpy(np.float64)}
+    near_z = min(NEAR_Z, labels.z_limit)
+    sources["near"] = sources["lowz"] & (sources["z_true"] < near_z)
+    last = sources["unfamiliar"].to_numpy(bool) & run.unfamiliar_last
+    scores = {MODEL: ranking_score(sources["p_lowz"].to_numpy(np.float64), last)}
     scores |= baselines.scores if baselines else {}
     span = f"{settings.r_min:g} < r < {settings.r_max:g}"
     everything = Population(f"all sources at {span}", sources, scores, passes)
@@ -184,6 +202,8 @@ def judge(
         for name, population in populations.items()
     }
     headline = REFERENCE_CUTS if results[REFERENCE_CUTS] else "all"
+    details = _model_details(populations[headline], results[headline], run, settings)
+    fate = FATES[settings.unlabelled]
     content = {
         "format": FORMAT,
         "xsaga_version": __version__,
@@ -196,12 +216,16 @@ def judge(
             "weights": run.weights,
             "sources": len(joined),
             "scored": int(joined["p_lowz"].notna().sum()),
+            "base_rate": run.base_rate,
+            "unfamiliar": int(joined["unfamiliar"].sum()),
+            "unfamiliar_last": run.unfamiliar_last,
         },
         "labels": {
             "name": labels.path.name,
             "sha256": sha256_of(labels.path),
             "rows": len(labels.table),
             "z_limit": labels.z_limit,
+            "near_z": near_z,
         },
         "settings": {
             "r_min": settings.r_min,
@@ -214,19 +238,23 @@ def judge(
             "area_deg2": run.area_deg2,
             "area_from": run.area_from,
         },
-        "join": counts.to_dict()
-        | {
+        "join": {
+            **counts.to_dict(),
+            "left_out": left_out,
             "in_range": len(sources),
             "in_range_labelled": len(sources) - unlabelled,
             "in_range_unlabelled": unlabelled,
+            "in_range_unfamiliar": int(sources["unfamiliar"].sum()),
         },
         "populations": results,
         "headline": headline,
-        **_model_details(populations[headline], results[headline], run, settings),
+        **details,
+        "novelty": run.novelty,
         "published": PUBLISHED,
+        "published_z": {"completeness": NEAR_Z, "purity": PUBLISHED_Z},
         "baselines": baselines.facts if baselines else None,
-        "aims": _aims(results[REFERENCE_CUTS]),
-        "notes": _notes(run, labels, settings, counts, unlabelled / len(sources)),
+        "aims": aims(results[REFERENCE_CUTS], details["reliability"], near_z),
+        "notes": notes(run, labels, counts, left_out, unlabelled / len(sources), fate),
     }
     return {key: _plain(value) for key, value in content.items()}
 
@@ -236,6 +264,14 @@ def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
     with placed(folder / JSON_NAME) as temporary:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def _refuse_other_limit(run: EvaluatedRun, labels: Labels) -> None:
+    if run.z_limit not in (None, labels.z_limit):
+        raise EvaluationError(
+            f"{labels.path}: labels of z < {labels.z_limit:g} for model {run.weights.name} of "
+            f"z < {run.z_limit:g}: make them anew with `xsaga labels --z-limit {run.z_limit:g}`"
+        )
 
 
 def _refuse_empty(
@@ -303,7 +339,8 @@ def _model_details(
     score, lowz = population.scores[MODEL], population.mask("lowz")
     labelled = population.mask("labelled")
     patch = sky_patches(population.sources["ra"], population.sources["dec"])
-    judged = labelled & np.isfinite(score)
+    probability = population.sources["p_lowz"].to_numpy(np.float64)
+    judged = labelled & np.isfinite(probability)
     threshold = float("nan")
     if result is not None:
         threshold = next(
@@ -311,75 +348,24 @@ def _model_details(
             for at in result.scorers[MODEL].purity_at_completeness
             if at.completeness == HEADLINE_COMPLETENESS
         )
-    if math.isnan(threshold):  # out of reach: all that has a score
-        threshold = 0.0
+    # where that is out of reach, all that has a score
+    in_list = np.isfinite(score) if math.isnan(threshold) else score >= threshold
     return {
         "thresholds": threshold_curve(RankedSample.of(score, lowz, labelled, patch)),
         "reliability": [
-            reliability(score[judged], lowz[judged], binning)
+            reliability(probability[judged], lowz[judged], binning)
             for binning in ("equal width", "equal count")
             if judged.any()
         ],
         "slice_threshold": threshold,
         "slices": slice_all(
-            population.sources, score, threshold, (settings.r_min, settings.r_max), run.psf_from
+            population.sources,
+            probability,
+            in_list,
+            (settings.r_min, settings.r_max),
+            run.psf_from,
         ),
     }
-
-
-def _aims(result: PopulationResult | None) -> list[dict[str, Any]]:
-    if result is None:
-        return []
-    model = result.scorers[MODEL]
-    reached = (
-        (
-            "purity at 90 % completeness over that of desi-lowz",
-            model.purity_over_cuts,
-            AIM_OVER_CUTS,
-        ),
-        (
-            "purity at 90 % completeness over the best baseline's",
-            model.purity_over_best_baseline,
-            AIM_OVER_BASELINE,
-        ),
-        ("completeness at z < 0.02 of 20 targets per deg²", model.headline_completeness, AIM_NEAR),
-    )
-    return [
-        {
-            "what": what,
-            "aim": aim,
-            "reached": estimate,
-            "met": None if math.isnan(estimate.value) else estimate.value >= aim,
-        }
-        for what, estimate, aim in reached
-    ]
-
-
-def _notes(
-    run: EvaluatedRun,
-    labels: Labels,
-    settings: EvaluationSettings,
-    counts: JoinCounts,
-    unlabelled: float,
-) -> list[str]:
-    notes = []
-    if labels.simulated:
-        notes.append("The sky is SIMULATED: nothing here was observed.")
-    if run.weights.simulated:
-        notes.append(f"The weights ({run.weights.name}) were trained on simulated images.")
-    if run.weights.simulated != labels.simulated:
-        notes.append("Weights and labels are not of the same kind of sky, simulated or real.")
-    if unlabelled > MANY_UNLABELLED:
-        fate = "say nothing" if settings.unlabelled == "leave-out" else "count as not at low z"
-        notes.append(f"{unlabelled:.0%} of the sources in the range have no label and {fate}.")
-    if counts.id_elsewhere:
-        notes.append(
-            f"{counts.id_elsewhere:,} labels have the id of a source elsewhere on the sky and were "
-            "not matched by it."
-        )
-    if run.area_deg2 is None:
-        notes.append(f"No ranked lists: the area is not known ({run.area_from}).")
-    return notes
 
 
 def _plain(value: Any) -> Any:

@@ -100,7 +100,7 @@ class ScorerResult:
 
     @property
     def headline_completeness(self) -> Estimate:
-        """Completeness at z < 0.02 of `HEADLINE_DENSITY` targets per square degree."""
+        """Completeness of near galaxies of `HEADLINE_DENSITY` targets per square degree."""
         found = [a.completeness for a in self.ranked_lists if a.per_deg2 == HEADLINE_DENSITY]
         return found[0] if found else Estimate(float("nan"))
 
@@ -114,7 +114,7 @@ class PopulationResult:
     meaning : str
         Which sources, in words.
     sources, labelled, lowz, near : int
-        All; those with a label; z < 0.03; z < 0.02.
+        All; those with a label; those at low redshift; those below `NEAR_Z` too.
     base_rate : Estimate
         Share of positives among labelled sources.
     patches : int
@@ -148,10 +148,10 @@ class Population:
     meaning : str
         Which sources, in words.
     sources : DataFrame
-        ``source_id``, ``ra``, ``dec`` and the truth of `xsaga.evaluation.truth.join_labels`, with
-        ``near`` (z < 0.02).
+        ``source_id``, ``ra``, ``dec``, ``rank`` (in the run's target list) and the truth of
+        `xsaga.evaluation.truth.join_labels`, with ``near`` (low redshift and below `NEAR_Z`).
     scores : mapping of str to ndarray of float64, shape (N,)
-        By scorer, `MODEL` first; NaN without a score.
+        By scorer, `MODEL` first (`xsaga.evaluation.curves.ranking_score`); NaN without a score.
     passes : mapping of str to ndarray of bool, shape (N,)
         Which sources pass each named cut.
     """
@@ -217,7 +217,7 @@ def measure(
             ],
             purity_over_cuts=_ratio(once[name], draws[name], cut_once, cut_draws),
             purity_over_best_baseline=over_best,
-            ranked_lists=_lists(population, population.scores[name], area_deg2),
+            ranked_lists=_lists(population, name, area_deg2),
             curve=completeness_curve(sample),
         )
     return PopulationResult(
@@ -258,11 +258,12 @@ def _ratio(value: float, draws: Floats, by: float, by_draws: Floats) -> Estimate
     return percentile_interval(ratio, np.where(np.isfinite(spread), spread, np.nan))
 
 
-def _lists(population: Population, score: Floats, area_deg2: float | None) -> list[RankedList]:
+def _lists(population: Population, name: str, area_deg2: float | None) -> list[RankedList]:
     if area_deg2 is None:
         return []
+    delivered = -population.sources["rank"].to_numpy(np.float64)
     return ranked_lists(
-        score,
+        delivered if name == MODEL else population.scores[name],
         population.sources["source_id"].to_numpy(np.int64),
         population.mask("lowz"),
         population.mask("near"),

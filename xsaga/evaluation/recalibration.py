@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from xsaga.errors import EvaluationError
+from xsaga.evaluation.exclusions import left_out_counts, why_left_out
 from xsaga.evaluation.reliability import Reliability, reliability
 from xsaga.evaluation.truth import Labels, join_labels, refuse_other_sky
 from xsaga.model.calibration import Calibration, fit_calibration
@@ -25,14 +26,8 @@ about a sixth."""
 
 BINNING = "equal width"
 
-UNLABELLED, UNKNOWN, CONFLICT, TRAINING, UNFAMILIAR = (
-    "without a label",
-    "without a redshift",
-    "with redshifts that disagree",
-    "added to a simulated sky for training",
-    "unfamiliar to the model",
-)
-"""Why a scored source is left out; the first that holds."""
+UNLABELLED, UNFAMILIAR = "without a label", "unfamiliar to the model"
+"""Why a scored source is left out, beside the reasons of `xsaga.evaluation.exclusions`."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +41,9 @@ class CalibrationSample:
     p_lowz : ndarray of float64, shape (N,)
         What the run said.
     positive : ndarray of bool, shape (N,)
-        True where z < 0.03.
+        True below the labels' limit of redshift.
     left_out : dict of str to int
-        Scored sources that are not in the sample, by reason.
+        Scored sources that are not in the sample, by the first reason that holds.
     """
 
     logit: NDArray[np.float64]
@@ -96,16 +91,12 @@ def calibration_sample(scored: pd.DataFrame, labels: Labels, run: str) -> Calibr
     """
     joined, counts = join_labels(scored, labels)
     refuse_other_sky(labels, counts, run)
+    unlabelled = ~joined["labelled"].to_numpy(bool)
+    why = why_left_out(joined)
     flags = joined["score_flags"].to_numpy(np.int64)
-    reasons = {
-        UNLABELLED: ~joined["labelled"],
-        UNKNOWN: joined["z_true"].isna() & (joined["kind"] != "artefact"),
-        CONFLICT: joined["conflict"],
-        TRAINING: joined["training"],
-        UNFAMILIAR: (flags & ScoreFlag.UNFAMILIAR) != 0,
-    }
-    reason = np.select([np.asarray(holds) for holds in reasons.values()], list(reasons), default="")
-    used = joined[reason == ""]
+    known = ~unlabelled & (why == "")
+    unfamiliar = known & ((flags & ScoreFlag.UNFAMILIAR) != 0)
+    used = joined[known & ~unfamiliar]
     positive = used["lowz"].to_numpy(bool)
     near, far = int(positive.sum()), int((~positive).sum())
     if min(near, far) < FEWEST:
@@ -117,7 +108,11 @@ def calibration_sample(scored: pd.DataFrame, labels: Labels, run: str) -> Calibr
         used["logit"].to_numpy(np.float64),
         used["p_lowz"].to_numpy(np.float64),
         positive,
-        {name: int((reason == name).sum()) for name in reasons},
+        {
+            UNLABELLED: int(unlabelled.sum()),
+            **left_out_counts(why),
+            UNFAMILIAR: int(unfamiliar.sum()),
+        },
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,15 @@ from xsaga.catalog.readers import Catalog
 from xsaga.catalog.sources import complete_sources
 from xsaga.errors import EvaluationError
 from xsaga.evaluation.baselines import TrainingSet
+from xsaga.evaluation.exclusions import CONFLICT, UNKNOWN, left_out_counts, why_left_out
 from xsaga.evaluation.intervals import PATCH_ORDER
 from xsaga.evaluation.truth import Labels, join_labels
 from xsaga.sky.tiles import tile_pixels
 
 MARGIN = 0.25
 """Magnitudes beyond the evaluated range in which sources are trained on too."""
+
+REPEATED = "with the identifier of an earlier row"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ def read_training_set(
 ) -> TrainingSet:
     """Read the labelled sources of a training sky near a range of magnitudes.
 
+    Of rows with the same identifier the first is taken, as a run does. Sources that were added to a
+    simulated sky for training are taken too: that is what they are for.
+
     Raises
     ------
     EvaluationError
@@ -54,7 +60,8 @@ def read_training_set(
     for batch in Catalog.of(sky.catalog).batches():
         sources = complete_sources(batch.sources)
         parts.append(sources[sources["mag_r"].between(low, high)])
-    sources = pd.concat(parts, ignore_index=True)
+    rows = pd.concat(parts, ignore_index=True)
+    sources = rows.drop_duplicates("source_id", ignore_index=True)
     joined, counts = join_labels(sources, sky.labels)
     if not joined["labelled"].any():
         raise EvaluationError(
@@ -70,4 +77,10 @@ def read_training_set(
             f"the training sky shares {len(shared)} patches of sky with the run: baselines must "
             "be trained elsewhere; without --baseline-training they are trained in folds"
         )
-    return TrainingSet.of(joined)
+    why = why_left_out(joined)
+    out = np.isin(why, (UNKNOWN, CONFLICT))
+    reasons = {REPEATED: len(rows) - len(sources), **left_out_counts(why[out])}
+    return replace(
+        TrainingSet.of(joined[~out]),
+        left_out={reason: count for reason, count in reasons.items() if count},
+    )

@@ -12,6 +12,9 @@ from xsaga.evaluation.intervals import Estimate, rate
 NEAR_Z = 0.02
 """Completeness of the yardstick is that of galaxies nearer than this."""
 
+PUBLISHED_Z = 0.03
+"""Purity of the published lists is that of galaxies nearer than this."""
+
 
 @dataclass(frozen=True)
 class PublishedList:
@@ -22,9 +25,9 @@ class PublishedList:
     per_deg2 : float
         Targets per square degree.
     completeness : float
-        Of z < 0.02.
+        Of z < `NEAR_Z`.
     purity : float
-        At z < 0.03.
+        At z < `PUBLISHED_Z`.
     """
 
     per_deg2: float
@@ -53,9 +56,9 @@ class RankedList:
     targets : int
         Targets in the list; fewer where there are not enough scored sources.
     completeness : Estimate
-        Share of the population's z < 0.02 galaxies that the list holds.
+        Share of the population's near galaxies that the list holds.
     purity : Estimate
-        Share of z < 0.03 galaxies among its labelled targets.
+        Share of low-redshift galaxies among its labelled targets.
     """
 
     per_deg2: float
@@ -77,10 +80,11 @@ def ranked_lists(
     Parameters
     ----------
     score : array_like, shape (N,)
-        NaN: cannot be a target. Equal scores are ordered by `source_id`, as targets are.
+        NaN: cannot be a target. Equal scores are ordered by `source_id`. For the list that a run
+        delivers give minus the rank.
     source_id : ndarray of int64, shape (N,)
     lowz, near, labelled : ndarray of bool, shape (N,)
-        z < 0.03; z < 0.02; whether the label is known.
+        Low redshift; below `NEAR_Z`; whether the label is known.
     area_deg2 : float
         Area that the sources come from.
 

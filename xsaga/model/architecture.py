@@ -8,7 +8,7 @@ from xsaga.errors import ModelError
 
 _MAX_STAGES, _MAX_BLOCKS, _MAX_CHANNELS = 8, 64, 4096
 
-KINDS = ("residual", "foveal", "xresnet")
+KINDS = ("foveal", "xresnet", "residual")
 """Networks that can be built, each in a module of that name."""
 
 
@@ -18,7 +18,7 @@ class Architecture:
 
     Parameters
     ----------
-    kind : {'residual', 'foveal', 'xresnet'}
+    kind : {'foveal', 'xresnet', 'residual'}
         Which network; the other values are its sizes.
     bands : int
         Image planes.
@@ -49,7 +49,7 @@ class Architecture:
         If a value is out of range.
     """
 
-    kind: str = "residual"
+    kind: str = "foveal"
     bands: int = 3
     stem_channels: int = 16
     stage_channels: tuple[int, ...] = (32, 64, 128, 192)

@@ -9,8 +9,8 @@ which on the log odds is a shift.
 The logits are averaged before they are calibrated, not the probabilities after it: a mean of
 calibrated probabilities is underconfident (Ranjan & Gneiting 2010, Theorem 1). In cross-validation
 each image is held out by one member only, though, and what one member says is noisier than the
-mean of all. Where some images are held out by two members or more, the noise is measured there
-and the calibration steepened accordingly (see `fit_calibration`).
+mean of all: after training the probabilities of an ensemble are a little underconfident, until
+`xsaga calibrate` fits them on the mean logits of a run.
 """
 
 from __future__ import annotations
@@ -32,9 +32,6 @@ _LARGEST_BEND = 2.0
 """Of |ln(1 + bend)|: beyond it few objects decide on a curve that is nearly a step."""
 
 _NEWTON_STEPS = 20
-
-_FEWEST_REPEATS = 20
-"""Images of a class held out by several members, below which their noise is not measured."""
 
 
 @dataclass(frozen=True)
@@ -148,107 +145,64 @@ def log_odds_shift(train_rate: float, target_rate: float) -> float:
 
 
 def fit_calibration(
-    logits: ArrayLike,
-    labels: ArrayLike,
-    target_rate: float | None = None,
-    *,
-    weight: ArrayLike | None = None,
+    logits: ArrayLike, labels: ArrayLike, target_rate: float | None = None
 ) -> Calibration:
     """Fit a calibration on held-out data by maximum likelihood.
 
     Parameters
     ----------
-    logits : array_like, shape (N,) or (N, members)
-        Outputs of networks for images these were not trained on. With one column for each member,
-        NaN stands where a member was trained on the image, and each image needs one number.
+    logits : array_like, shape (N,)
+        Outputs of networks for images these were not trained on.
     labels : array_like of bool, shape (N,)
         True where z < 0.03.
     target_rate : float, optional
         Fraction of z < 0.03 expected among the sources to be scored; that of the data if not given.
-    weight : array_like, shape (N,), optional
-        How many sources of the sky each image stands for, up to a common factor: the rate of its
-        stratum in the sky over that in the data. Where training data are more than enriched in
-        z < 0.03 (hard negatives added, magnitudes drawn evenly) the change of the base rate alone
-        does not undo it; with weights the calibration is that of the sky, and `train_rate` its
-        weighted rate.
 
     Returns
     -------
     Calibration
-        For the mean logit of the members.
 
     Raises
     ------
     ModelError
-        If the data hold one class only, differ in length, or hold a logit that is not finite or a
-        weight that is not positive.
+        If the data hold one class only, differ in length, or hold a logit that is not finite.
 
     Notes
     -----
     The labels are smoothed as Platt (1999, section 2.2) does, (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2),
-    which keeps the slope finite where the classes separate perfectly. With weights, N₊ and N₋ are
-    the effective numbers (Σw)²/Σw² (Kish 1965).
-
-    Where all members have a number for all images, the mean logit is fitted. Where images have
-    fewer, the fit is to single logits, and the result is steepened for the mean. Take a class
-    whose single logits have the variance v, of which τ² is noise of the member: the mean of K has
-    v − τ²(1 − 1/K), and for two Gaussian classes the slope of the log odds goes as the inverse of
-    the variance. τ² comes from images that two members or more left out; without such images
-    nothing is steepened, and the probabilities of an ensemble are a little underconfident.
+    which keeps the slope finite where the classes separate perfectly.
     """
-    table, positive, mass = _checked(logits, labels, weight)
-    known = np.isfinite(table)
-    if known.all():
-        table = table.mean(axis=1, keepdims=True)
-        known = np.isfinite(table)
-    row, _ = np.nonzero(known)
-    shared = (mass / known.sum(axis=1))[row]
-    slope, intercept, bend = _fit_curve(table[known], positive[row], shared)
-    steeper, centre = _steepening(table, positive, mass)
-    rate = float(mass[positive].sum() / mass.sum())
-    return Calibration(
-        slope=slope * steeper,
-        intercept=intercept + slope * centre * (1 - steeper),
-        train_rate=rate,
-        target_rate=rate if target_rate is None else target_rate,
-        bend=bend,
-    )
+    values, positive = _checked(logits, labels)
+    slope, intercept, bend = _fit_curve(values, positive)
+    rate = float(positive.mean())
+    return Calibration(slope, intercept, rate, rate if target_rate is None else target_rate, bend)
 
 
-def _checked(
-    logits: ArrayLike, labels: ArrayLike, weight: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-    """Give logits (N, members), labels and weights, or refuse them."""
+def _checked(logits: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Give logits and labels, or refuse them."""
     values = np.asarray(logits, dtype=np.float64)
     positive = np.asarray(labels, dtype=bool)
-    mass = np.ones(positive.shape) if weight is None else np.asarray(weight, dtype=np.float64)
-    table = values[:, None] if values.ndim == 1 else values
-    if table.ndim != 2 or positive.shape != table.shape[:1] or mass.shape != positive.shape:
+    if values.ndim != 1 or positive.shape != values.shape:
         raise ModelError(
-            f"calibration: logits {values.shape}, labels {positive.shape} and weights {mass.shape} "
-            "must be of one length"
+            f"calibration: logits {values.shape} and labels {positive.shape} must be of one length"
         )
-    bad = np.isinf(table).any(axis=1) | ~np.isfinite(table).any(axis=1)
-    if bad.any():
-        raise ModelError(f"calibration: logit {int(np.argmax(bad))} is not finite: train again")
-    if not (np.isfinite(mass) & (mass > 0)).all():
-        worst = int(np.argmin(np.isfinite(mass) & (mass > 0)))
-        raise ModelError(f"calibration: weight {worst} is {mass[worst]}: give positive numbers")
+    if not np.isfinite(values).all():
+        worst = int(np.argmin(np.isfinite(values)))
+        raise ModelError(f"calibration: logit {worst} is not finite: train again")
     hits, misses = int(positive.sum()), int((~positive).sum())
     if hits == 0 or misses == 0:
         raise ModelError(
             f"calibration: {hits} sources at z < 0.03 and {misses} beyond held out: both are needed"
         )
-    return table, positive, mass
+    return values, positive
 
 
 def _fit_curve(
-    values: NDArray[np.float64], positive: NDArray[np.bool_], weight: NDArray[np.float64]
+    values: NDArray[np.float64], positive: NDArray[np.bool_]
 ) -> tuple[float, float, float]:
     """Slope, intercept and bend; the bend is 0 unless it is worth it."""
-    hits, misses = _effective(weight[positive]), _effective(weight[~positive])
+    hits, misses = int(positive.sum()), int((~positive).sum())
     goal = np.where(positive, (hits + 1) / (hits + 2), 1 / (misses + 2))
-    share = weight / weight.sum()
     scale = max(float(values.std()), np.finfo(np.float64).tiny)
     scaled = values / scale
 
@@ -258,10 +212,10 @@ def _fit_curve(
         rise = np.logaddexp(0, x)
         more = math.exp(parameters[2]) if len(parameters) > 2 else 1.0
         odds = x + (more - 1) * rise
-        excess = share * (expit(odds) - goal)
+        excess = (expit(odds) - goal) / len(values)
         by_x = excess * (1 + (more - 1) * expit(x))
         gradient = [np.sum(by_x * scaled), np.sum(by_x), np.sum(excess * more * rise)]
-        value = float(np.sum(share * (np.logaddexp(0, odds) - goal * odds)))
+        value = float(np.mean(np.logaddexp(0, odds) - goal * odds))
         return value, np.array(gradient[: len(parameters)])
 
     straight = minimize(loss, np.array([scale, 0.0]), jac=True, method="BFGS")
@@ -269,33 +223,6 @@ def _fit_curve(
     best = np.append(straight.x, 0.0)
     # Where a network has learnt nothing the bend runs off to a flat or a falling curve.
     is_sound = bent.x[0] > 0 and abs(bent.x[2]) < _LARGEST_BEND
-    if is_sound and 2 * _effective(weight) * (straight.fun - bent.fun) > _BEND_GAIN:
+    if is_sound and 2 * len(values) * (straight.fun - bent.fun) > _BEND_GAIN:
         best = bent.x
     return float(best[0] / scale), float(best[1]), math.expm1(best[2])
-
-
-def _effective(weight: NDArray[np.float64]) -> float:
-    """Effective number of weighted images."""
-    return float(weight.sum() ** 2 / np.sum(weight**2))
-
-
-def _steepening(
-    table: NDArray[np.float64], positive: NDArray[np.bool_], weight: NDArray[np.float64]
-) -> tuple[float, float]:
-    """How much steeper the calibration of the mean of all members is, and about which logit."""
-    known = np.isfinite(table)
-    count = known.sum(axis=1)
-    members = table.shape[1]
-    centres, factors = [], []
-    for chosen in (positive, ~positive):
-        of_class = np.where(known & chosen[:, None], weight[:, None] / count[:, None], 0.0)
-        values = np.where(known, table, 0.0)
-        centre = np.average(values, weights=of_class)
-        centres.append(centre)
-        repeated = chosen & (count > 1)
-        if repeated.sum() >= _FEWEST_REPEATS:
-            noise = np.nanvar(table[repeated], axis=1, ddof=1)
-            variance = np.average((values - centre) ** 2, weights=of_class)
-            share = np.average(noise, weights=weight[repeated]) / variance
-            factors.append(1 / (1 - min(share, 1.0) * (1 - 1 / members)))
-    return float(np.mean(factors)) if factors else 1.0, float(np.mean(centres))

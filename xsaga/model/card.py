@@ -21,6 +21,8 @@ from xsaga.paths import placed
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
+LEARNT_FILE = "learnt-from.moc.fits"
+"""Map of the sky that a model learnt from; models of an earlier xsaga have none."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -114,6 +116,11 @@ class ModelCard:
     weights_file: str = field(default=WEIGHTS_FILE)
     sha256: str = field(default="0" * 64)
     novelty: Novelty | None = None
+
+    @property
+    def z_limit(self) -> float:
+        """Redshift below which a galaxy is of the class; 0.03 where the card does not tell it."""
+        return self.training_set.numbers.get("z_limit", 0.03)
 
     def __post_init__(self) -> None:
         bands = len(self.bands)

@@ -39,7 +39,7 @@ class Recipe:
 _XSAGA = Recipe(
     name="xsaga",
     description="the network of this package, on nanomaggies of g, r and z",
-    architecture=Architecture(kind="foveal"),
+    architecture=Architecture(),
     stretch=Stretch(),
     settings=FitSettings(),
 )

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 
 from xsaga.errors import ModelError
-from xsaga.model.card import CARD_FILE, ModelCard, read_card, write_card
+from xsaga.model.card import CARD_FILE, LEARNT_FILE, ModelCard, read_card, write_card
 from xsaga.model.device import resolve_device
 from xsaga.model.network import Architecture, CutoutNetwork, build_network
 from xsaga.model.novelty import STATISTICS, Cloud, FeatureSpace, Novelty
@@ -176,6 +176,8 @@ def save_model(
 def copy_model(source: Path, folder: Path, card: ModelCard) -> None:
     """Write the weights of a model anew under another card, byte by byte; the card last.
 
+    The map of where it learnt goes with them.
+
     Parameters
     ----------
     source : Path
@@ -194,6 +196,9 @@ def copy_model(source: Path, folder: Path, card: ModelCard) -> None:
     weights = _read_weights(source / card.weights_file, card)
     with placed(folder / card.weights_file) as temporary:
         temporary.write_bytes(weights)
+    if (learnt := source / LEARNT_FILE).is_file():
+        with placed(folder / LEARNT_FILE) as temporary:
+            temporary.write_bytes(learnt.read_bytes())
     write_card(folder / CARD_FILE, card)
 
 

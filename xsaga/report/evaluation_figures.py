@@ -95,8 +95,8 @@ def _purity_completeness(content: Content) -> Figure | None:
     axes.axvline(0.9, color="0.6", lw=0.8, zorder=1)
     axes.text(0.895, 1.01, "90 %", color="0.4", ha="right", va="bottom", fontsize=8)
     axes.set(
-        xlabel="completeness (z < 0.03 found / all in the population)",
-        ylabel="purity (z < 0.03 / labelled in the list)",
+        xlabel=f"completeness ({_lowz(content)} found / all in the population)",
+        ylabel=f"purity ({_lowz(content)} / labelled in the list)",
         xlim=(0, 1.01),
         ylim=(0, 1.0),
     )
@@ -121,8 +121,11 @@ def _ranked_lists(content: Content) -> Figure | None:
     if not population["scorers"]["model"]["ranked_lists"]:
         return None
     figure, panels = _figure(content, 2, (10.4, 4.8))
-    titles = {"completeness": "completeness at z < 0.02", "purity": "purity at z < 0.03"}
-    published = content["published"]
+    titles = {
+        "completeness": f"completeness at z < {content['labels']['near_z']:g}",
+        "purity": f"purity at {_lowz(content)}",
+    }
+    published, below = content["published"], content["published_z"]
     for axes, (key, title) in zip(panels, titles.items(), strict=True):
         for name, scorer, colour, style, width in _scorers(population):
             lists = scorer["ranked_lists"]
@@ -136,7 +139,8 @@ def _ranked_lists(content: Content) -> Figure | None:
             "*",
             color=_PUBLISHED,
             ms=11,
-            label="published (DESI LOW-Z)",
+            label="published (DESI LOW-Z: "
+            f"z < {below['completeness']:g}, purity z < {below['purity']:g})",
             zorder=5,
         )
         axes.set_xscale("log")
@@ -186,7 +190,7 @@ def _reliability(content: Content) -> Figure | None:
             axes.set(xlim=(0, 1), ylim=(0, 1.06))
         error = diagram["expected_calibration_error"]
         axes.set_title(f"bins of {diagram['binning']}: ECE {error:.4f}", fontsize=10)
-        axes.set(xlabel="mean p_lowz", ylabel="share at z < 0.03")
+        axes.set(xlabel="mean p_lowz", ylabel=f"share at {_lowz(content)}")
         axes.legend(loc="upper left", fontsize=8)
     return figure
 
@@ -218,7 +222,7 @@ def _slices(content: Content) -> Figure | None:
             )
         axes.set_xticks(range(len(entries)))
         axes.set_xticklabels(
-            [f"{e['low']:.3g}–{e['high']:.3g}\n{e['lowz']:,} low-z" for e in entries],
+            [f"{e['label']}\n{e['lowz']:,} low-z" for e in entries],
             fontsize=7,
             rotation=35,
             ha="right",
@@ -266,10 +270,15 @@ def _figure(content: Content, columns: int, size: tuple[float, float]) -> tuple[
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     population = content["populations"][content["headline"]]
-    counts = f"{population['labelled']:,} labelled, {population['lowz']:,} at z < 0.03"
+    counts = f"{population['labelled']:,} labelled, {population['lowz']:,} at {_lowz(content)}"
     mark = f"{_SIMULATED} · " if content["simulated_labels"] else ""
     figure.suptitle(f"{mark}{population['meaning']}: {counts}", fontsize=9, color="0.25")
     return figure, panels
+
+
+def _lowz(content: Content) -> str:
+    """Say what low redshift is, by the labels."""
+    return f"z < {content['labels']['z_limit']:g}"
 
 
 def _scorers(

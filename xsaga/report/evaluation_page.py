@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from xsaga.errors import EvaluationError, MissingExtraError
+from xsaga.evaluation.curves import RANKED_LAST
+from xsaga.evaluation.evaluation import JSON_NAME
 from xsaga.paths import placed
 from xsaga.report.evaluation_figures import write_figures
 
 PAGE_NAME = "evaluation.md"
-JSON_NAME = "evaluation.json"
 
 _NO_VALUE = "–"
 _SPECIAL = re.compile(r"([\\`*\[\]<>#|~$]|(?<!\w)_|_(?!\w))")
@@ -85,6 +86,9 @@ def markdown(content: Content, figures: Mapping[str, str]) -> str:
         "capitalised": lambda words: words[:1].upper() + words[1:],
         "at": _at,
         "found_by": _found_by,
+        "lowest": _lowest,
+        "reached": _reached,
+        "wanted": _wanted,
     }
     source = files("xsaga.report").joinpath("evaluation.md").read_text(encoding="utf-8")
     return environment.from_string(source).render(
@@ -99,12 +103,12 @@ def headline(content: Content) -> str:
     lines = ["SIMULATED sky"] if content["simulated_labels"] else []
     lines.append(
         f"{population['meaning']}: {population['labelled']:,} labelled, "
-        f"{population['lowz']:,} at z < 0.03"
+        f"{population['lowz']:,} at z < {content['labels']['z_limit']:g}"
     )
     lines.append(f"purity at 90 % completeness: {estimate_text(at_90['purity'], 3)}")
     for aim in content["aims"]:
         met = {True: "met", False: "NOT met", None: "not measured"}[aim["met"]]
-        lines.append(f"{aim['what']}: {estimate_text(aim['reached'])} (aim {aim['aim']:g}: {met})")
+        lines.append(f"{aim['what']}: {_reached(aim)} (aim: {_wanted(aim)}; {met})")
     return "\n".join(lines)
 
 
@@ -122,6 +126,21 @@ def escaped(value: object) -> str:
 
 def _number(value: float | None, digits: int) -> str:
     return _NO_VALUE if value is None else f"{value:.{digits}f}"
+
+
+def _lowest(threshold: float | None, digits: int = 4) -> str:
+    """Say down to which probability a list goes."""
+    if threshold is None or threshold >= 0:
+        return _number(threshold, digits)
+    return f"all, and UNFAMILIAR ≥ {threshold + RANKED_LAST:.{digits}f}"
+
+
+def _reached(aim: Content) -> str:
+    return estimate_text(aim["reached"], 4 if abs(aim["aim"]) < 0.1 else 2)
+
+
+def _wanted(aim: Content) -> str:
+    return f"{aim['bound']} {aim['aim']:g}"
 
 
 def _at(scorer: Content, completeness: float) -> Content:

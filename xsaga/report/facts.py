@@ -40,7 +40,7 @@ class ReportFacts:
     viewer_layer : str
         Layer that links to the Legacy Survey viewer open.
     base_rate : str
-        Rate of z < 0.03 that the probabilities are for, in words; empty if not known.
+        Rate of nearby galaxies that the probabilities are for, in words; empty if not known.
     """
 
     title: str

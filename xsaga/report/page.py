@@ -118,6 +118,7 @@ def _render(template: Template, facts: ReportFacts) -> str:
     return template.render(
         facts=facts,
         provenance=facts.provenance,
+        z_limit=f"{facts.provenance.weights.z_limit:g}",
         counts=facts.counts,
         rejected_total=sum(facts.counts.rejected.values()),
         failed_total=sum(facts.counts.failed.values()),

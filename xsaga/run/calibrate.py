@@ -18,13 +18,19 @@ from xsaga.evaluation.truth import Labels
 from xsaga.model.calibration import Calibration
 from xsaga.model.card import CARD_FILE, ModelCard, TrainingSet, is_model_name, read_card
 from xsaga.model.metrics import held_out_metrics
+from xsaga.model.scoring import ScoreFlag
 from xsaga.model.weights import copy_model, model_folder
+from xsaga.run.base_rates import list_rate, without_list_rates
 from xsaga.run.finished import FinishedRun, read_finished_run
 from xsaga.run.tile import LOGIT
+from xsaga.run.training_area import refuse_learnt
 from xsaga.targets.provenance import sha256_of
 
 _SINCE = "; recalibrated since: "
 _KIND = ", recalibrated"
+
+_OF_TRAINING = ("held_out", "auc", "average_precision", "purity_at_90")
+"""Metrics of the training that hold for any calibration: they rest on the order of the scores."""
 
 _CERTAIN = 6e-7
 """A probability in single precision nearer to 1 than this has log odds uncertain by 0.1."""
@@ -70,8 +76,10 @@ def calibrate_run(folder: Path, labels: Labels, out: Path, name: str | None) -> 
     RunError
         The folder is no run folder.
     EvaluationError
-        The run is not scored; the labels are of another sky, of another class or too few; or one
-        of labels and model is simulated and the other is not.
+        The run is not scored; the labels are of another sky, of another class, of where the model
+        learnt or too few; or one of labels and model is simulated and the other is not.
+    FootprintError
+        The file that tells where the model learnt is damaged.
     ModelError
         The model is no longer that of the run, or the run's scores do not tell the logits.
     """
@@ -81,9 +89,13 @@ def calibrate_run(folder: Path, labels: Labels, out: Path, name: str | None) -> 
     card = _card_of(run, source)
     _refuse_mismatch(card, labels)
     scored = run.sources[run.sources["p_lowz"].notna()]
+    refuse_learnt(source, scored, labels)
     scored = scored.assign(**{LOGIT: _logits(scored, card.calibration, folder)})
     result = recalibrate(calibration_sample(scored, labels, f"{folder}"))
-    new = _new_card(card, result, run, labels, called)
+    familiar = (scored["score_flags"].to_numpy(np.int64) & ScoreFlag.UNFAMILIAR) == 0
+    listed = result.calibration.probability(scored[LOGIT].to_numpy()[familiar]).mean()
+    rates = list_rate(run.config.cuts, float(listed))
+    new = _new_card(card, result, run, labels, called, rates)
     copy_model(source, out, new)
     return CalibratedModel(out, new, result)
 
@@ -169,7 +181,12 @@ def _logits(scored: pd.DataFrame, calibration: Calibration, folder: Path) -> NDA
 
 
 def _new_card(
-    card: ModelCard, result: Recalibration, run: FinishedRun, labels: Labels, name: str
+    card: ModelCard,
+    result: Recalibration,
+    run: FinishedRun,
+    labels: Labels,
+    name: str,
+    rates: dict[str, float],
 ) -> ModelCard:
     sample = result.sample
     near, count = int(sample.positive.sum()), len(sample.positive)
@@ -181,10 +198,15 @@ def _new_card(
         f"({run.record.fingerprint[:12]}) with the labels {labels.path.name} "
         f"(SHA-256 {sha256_of(labels.path)})"
     )
-    numbers = card.training_set.numbers | {
+    numbers = without_list_rates(card.training_set.numbers) | {
         "calibration_sources": float(count),
         "calibration_low_redshift": float(near),
+        **rates,
     }
+    in_sample = held_out_metrics(
+        sample.logit.astype(np.float32), sample.positive, result.calibration
+    )
+    in_sample["sources"] = in_sample.pop("held_out")  # they are not, from the calibration
     # The date is the run's: the same run and labels give the same bytes.
     return dataclasses.replace(
         card,
@@ -192,9 +214,8 @@ def _new_card(
         kind=card.kind.removesuffix(_KIND) + _KIND,
         training_set=TrainingSet(told, numbers),
         metrics={
-            **held_out_metrics(
-                sample.logit.astype(np.float32), sample.positive, result.calibration
-            ),
+            **{key: card.metrics[key] for key in _OF_TRAINING if key in card.metrics},
+            **{f"{key}_in_sample": value for key, value in in_sample.items()},
             "calibration_error_before": result.before.expected_calibration_error,
             "calibration_error_in_sample": result.after.expected_calibration_error,
         },

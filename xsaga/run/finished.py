@@ -7,21 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from xsaga.catalog.formats import open_table
 from xsaga.catalog.sources import read_sources
 from xsaga.config import FootprintConfig, RunConfig
-from xsaga.errors import CatalogError, EvaluationError
+from xsaga.errors import EvaluationError, ModelError
 from xsaga.evaluation.evaluated_run import EvaluatedRun
+from xsaga.evaluation.truth import Labels
+from xsaga.model.card import CARD_FILE, ModelCard, read_card
+from xsaga.model.scoring import ScoreFlag
+from xsaga.model.weights import model_folder
 from xsaga.paths import RunPaths
+from xsaga.run.base_rates import ESTIMATE, known_list_rate, with_base_rate
+from xsaga.run.brick_facts import PSF_SIZE, bricks_tables, read_brick_facts
 from xsaga.run.folder import RunRecord, read_partition, read_record, read_run_config
+from xsaga.run.session import rank_settings
 from xsaga.run.tile import LOGIT, is_scored, tile_jobs
+from xsaga.run.training_area import refuse_learnt
 from xsaga.sky.footprint import make_footprint
-
-PSF_SIZE = "psfsize_r"
-"""Column of the bricks table by which sources are sorted into bins of seeing."""
+from xsaga.targets.provenance import sha256_of
+from xsaga.targets.ranking import rank_targets
 
 SCORE_COLUMNS = ("p_lowz", "p_lowz_std", LOGIT, "score_flags")
 """Columns of ``scores.parquet`` that a finished run is read with."""
@@ -84,8 +88,10 @@ def read_finished_run(folder: Path) -> FinishedRun:
     return FinishedRun(folder, config, record, sources.sort_values("source_id", ignore_index=True))
 
 
-def read_run(folder: Path, area_deg2: float | None, bricks_table: Path | None) -> EvaluatedRun:
-    """Read a run that is to be judged.
+def read_run(
+    folder: Path, area_deg2: float | None, bricks_table: Path | None, labels: Labels
+) -> EvaluatedRun:
+    """Read a run that is to be judged, with probabilities and ranks as `xsaga rank` gives them.
 
     Parameters
     ----------
@@ -97,41 +103,92 @@ def read_run(folder: Path, area_deg2: float | None, bricks_table: Path | None) -
     bricks_table : Path, optional
         Table with ``brickid``, ``area`` and ``psfsize_r``; else those of the run's brick tree, if
         it is on disk.
+    labels : Labels
+        What it is to be judged by.
 
     Raises
     ------
     RunError
         The folder is no run folder.
     EvaluationError
-        Some of its tiles are not scored, or it has no source to score.
+        Some of its tiles are not scored, it has no source to score, labelled sources lie where its
+        model learnt, or its base rate is an estimate and the model that it was scored with is gone.
+    ModelError
+        The model's card is damaged.
     CatalogError
         The table of bricks has no ``brickid``.
     """
     run = read_finished_run(folder)
-    sources = run.sources
-    tables = [bricks_table] if bricks_table else _bricks_tables(run.config.imaging.bricks)
-    bricks, psf_from = _read_bricks(tables)
-    sources[PSF_SIZE] = sources["brickid"].map(bricks[PSF_SIZE]).astype(np.float64)
-    if sources[PSF_SIZE].isna().all() and not bricks.empty:
+    card, card_missing = _card_of(run)
+    if card is not None:
+        refuse_learnt(model_folder(run.config.model.weights), run.sources, labels)
+    sources, base_rate = _as_delivered(run, card, card_missing)
+    tables = [bricks_table] if bricks_table else bricks_tables(run.config.imaging.bricks)
+    facts = read_brick_facts(tables)
+    sources[PSF_SIZE] = facts.psf_size(sources)
+    psf_from = facts.origin
+    if sources[PSF_SIZE].isna().all() and not facts.table.empty:
         psf_from = f"{psf_from} lists none of the sources' bricks, or no {PSF_SIZE} of them"
     if area_deg2 is None:
-        area_deg2, area_from = _area(run.config.footprint, sources, bricks)
+        area_deg2, area_from = _area(run.config.footprint, facts.area_deg2(sources["brickid"]))
     else:
         area_from = "given"
     return EvaluatedRun(
-        folder,
-        run.record.fingerprint,
-        run.record.weights,
-        sources,
-        area_deg2,
-        area_from,
-        psf_from,
+        folder=folder,
+        fingerprint=run.record.fingerprint,
+        weights=run.record.weights,
+        sources=sources,
+        base_rate=base_rate,
+        unfamiliar_last=bool(rank_settings(run.config).last_flags & ScoreFlag.UNFAMILIAR),
+        z_limit=None if card is None else card.training_set.numbers.get("z_limit"),
+        novelty=None if card is None else card.novelty,
+        card_missing=card_missing,
+        area_deg2=area_deg2,
+        area_from=area_from,
+        psf_from=psf_from,
     )
 
 
-def _area(
-    config: FootprintConfig, sources: pd.DataFrame, bricks: pd.DataFrame
-) -> tuple[float | None, str]:
+def _card_of(run: FinishedRun) -> tuple[ModelCard | None, str]:
+    """Read the card that the run was scored with, or tell why it cannot be had."""
+    name = run.record.weights.name
+    try:
+        path = model_folder(run.config.model.weights) / CARD_FILE
+    except ModelError:
+        return None, f"model {name} is gone"
+    if sha256_of(path) != run.record.inputs[-1].sha256:  # the card is the last of the inputs
+        return None, f"model {name} is another now than the run was scored with"
+    return read_card(path), ""
+
+
+def _as_delivered(
+    run: FinishedRun, card: ModelCard | None, card_missing: str
+) -> tuple[pd.DataFrame, str]:
+    """Give the run's sources the probabilities and ranks of its target list."""
+    choice = run.config.rank.base_rate
+    if choice == ESTIMATE and card is None:
+        raise EvaluationError(
+            f"{run.folder}: the base rate of its list cannot be estimated again: {card_missing}; "
+            f"restore {run.config.model.weights}"
+        )
+    sources = run.sources
+    scored = sources.loc[sources["p_lowz"].notna(), ["source_id", *SCORE_COLUMNS]]
+    scored = scored.astype({"score_flags": np.int32})
+    known = None if card is None else known_list_rate(card, run.config.cuts)
+    scored, base_rate = with_base_rate(scored, choice, known)
+    ranked = rank_targets(scored, rank_settings(run.config))
+    ranked["unfamiliar"] = (ranked["score_flags"].to_numpy() & ScoreFlag.UNFAMILIAR) != 0
+    sources = sources.drop(columns=list(SCORE_COLUMNS)).merge(
+        ranked[["source_id", "p_lowz", "rank", "unfamiliar"]],
+        on="source_id",
+        how="left",
+        validate="1:1",
+    )
+    sources["unfamiliar"] = sources["unfamiliar"].eq(True)
+    return sources, base_rate
+
+
+def _area(config: FootprintConfig, of_bricks: float | None) -> tuple[float | None, str]:
     footprint = make_footprint(
         circle=config.circle,
         box=config.box,
@@ -142,42 +199,9 @@ def _area(
         tile_radius=config.tile_radius,
         healpix=config.healpix,
     ).area_deg2()
-    held = bricks["area"].reindex(sources["brickid"].unique())
-    of_bricks = None if held.isna().any() or not len(held) else float(held.sum())
     known = [
         (area, how)
         for area, how in ((footprint, "footprint"), (of_bricks, "bricks that hold sources"))
         if area is not None
     ]
     return min(known) if known else (None, "neither footprint nor bricks table tells: give --area")
-
-
-def _bricks_tables(tree: str) -> list[Path]:
-    root = Path(tree)
-    if not tree or not root.is_dir():
-        return []
-    return sorted(root.glob("*/survey-bricks-*.fits.gz")) or sorted(
-        root.glob("survey-bricks*.fits.gz")
-    )
-
-
-def _read_bricks(tables: list[Path]) -> tuple[pd.DataFrame, str]:
-    """Read areas and PSF sizes by brickid; NaN where a table lacks them."""
-    empty = pd.DataFrame({"area": [], PSF_SIZE: []}, index=pd.Index([], dtype=np.int64))
-    if not tables:
-        return empty, "no bricks table: give --bricks-table"
-    parts = []
-    for path in tables:
-        reader = open_table(path)
-        names = {name.lower(): name for name in reader.columns}
-        if "brickid" not in names:
-            raise CatalogError(f"{path}: no column brickid: give another --bricks-table")
-        wanted = {key: names[key] for key in ("brickid", "area", PSF_SIZE) if key in names}
-        table = pa.concat_tables(reader.tables(list(wanted.values()), 1 << 20))
-        columns = {
-            key: pc.cast(table[name], pa.int64() if key == "brickid" else pa.float64()).to_numpy()
-            for key, name in wanted.items()
-        }
-        parts.append(pd.DataFrame(columns).set_index("brickid"))
-    bricks = pd.concat(parts).reindex(columns=["area", PSF_SIZE])
-    return bricks[~bricks.index.duplicated()], ", ".join(path.name for path in tables)

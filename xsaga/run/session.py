@@ -21,7 +21,7 @@ from xsaga.model.card import CARD_FILE
 from xsaga.model.scoring import ScoreFlag, Scorer
 from xsaga.model.weights import load_model, model_folder
 from xsaga.paths import RunPaths
-from xsaga.run.base_rates import check_base_rate
+from xsaga.run.base_rates import check_base_rate, refuse_estimate
 from xsaga.run.folder import (
     RunRecord,
     begin_or_resume,
@@ -194,6 +194,7 @@ def open_session(
         batch_size=config.model.batch_size,
     )
     card = scorer.card
+    refuse_estimate(config.rank.base_rate, card, config.cuts)
     paths = RunPaths(folder)
     with locked(paths):
         if restart:
@@ -201,7 +202,7 @@ def open_session(
         record = make_record(
             config,
             hash_inputs([*catalog.files, *_other_files(config)], paths),
-            WeightsRecord(card.name, card.sha256, card.simulated),
+            WeightsRecord(card.name, card.sha256, card.simulated, card.z_limit),
             {
                 "device": str(scorer.device),
                 "precision": scorer.precision,

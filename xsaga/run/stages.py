@@ -11,7 +11,7 @@ from xsaga.catalog.partition import partition_catalog
 from xsaga.catalog.partition_summary import PartitionSummary
 from xsaga.errors import RunError
 from xsaga.paths import placed
-from xsaga.run.base_rates import with_base_rate
+from xsaga.run.base_rates import known_list_rate, with_base_rate
 from xsaga.run.folder import mark_ranked, read_partition, write_partition
 from xsaga.run.progress import progress
 from xsaga.run.session import Session, rank_settings
@@ -137,11 +137,11 @@ def rank_stage(session: Session) -> pd.DataFrame:
         )
     paths = session.paths
     paths.ranked.unlink(missing_ok=True)
-    # Over all tiles at once: the scores of the tiles keep the base rate of the model's card.
+    # Over all tiles at once: the scores of the tiles stay as the model's card gives them.
     scored, base_rate = with_base_rate(
         read_scored([job.paths for job in jobs]),
         session.config.rank.base_rate,
-        session.scorer.card.calibration.target_rate,
+        known_list_rate(session.scorer.card, session.config.cuts),
     )
     targets = rank_targets(scored, rank_settings(session.config))
     provenance = replace(session.provenance(), base_rate=base_rate)

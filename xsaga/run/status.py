@@ -103,6 +103,8 @@ class RunStatus:
         Tiles with candidates; of those, the ones with cutouts (or further) and with scores.
     base_rate : str
         What the probabilities of the target lists are for, in words; empty before these are made.
+    z_limit : float
+        Redshift below which a galaxy is what the model looks for.
     """
 
     folder: str
@@ -112,6 +114,7 @@ class RunStatus:
     tiles_fetched: int = 0
     tiles_scored: int = 0
     base_rate: str = ""
+    z_limit: float = 0.03
 
     def to_dict(self) -> dict[str, Any]:
         """Give JSON types."""
@@ -138,7 +141,7 @@ class RunStatus:
             f"tiles: {self.tiles}, {self.tiles_fetched} fetched, {self.tiles_scored} scored"
         )
         if self.base_rate:
-            lines.append(f"base rate of z < 0.03: {self.base_rate}")
+            lines.append(f"base rate of z < {self.z_limit:g}: {self.base_rate}")
         lines += [f"THE COUNTS DO NOT ADD UP: {wrong}" for wrong in counts.imbalances()]
         lines.append(
             {
@@ -197,6 +200,7 @@ def run_status(paths: RunPaths) -> RunStatus:
         tiles_fetched=len(scored) + n_fetched,
         tiles_scored=len(scored),
         base_rate=ranked_base_rate(paths) if stage == "done" else "",
+        z_limit=record.weights.z_limit,
     )
 
 

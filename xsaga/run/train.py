@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from rich.console import Console
 
 from xsaga import __version__
 from xsaga.catalog.label_file import LabelFile, read_labels
-from xsaga.config import RunConfig, result_settings
+from xsaga.config import CutsConfig, RunConfig, result_settings
 from xsaga.errors import CatalogError, ConfigError, MissingExtraError
 from xsaga.imaging.cutouts import CutoutSource
 from xsaga.model.card import TrainingSet
@@ -25,16 +28,19 @@ from xsaga.model.training import EpochRecord, Fit, fit
 from xsaga.model.weights import save_model
 from xsaga.paths import placed
 from xsaga.report.training_curves import write_training_curves
+from xsaga.run.base_rates import list_rate
 from xsaga.run.folder import locked
 from xsaga.run.imaging import check_imaging, open_imaging
 from xsaga.run.log import RunLog
 from xsaga.run.progress import progress
+from xsaga.run.training_area import write_learnt_area
 from xsaga.run.training_cutouts import (
     LabelledCutouts,
     RLimits,
     fetch_parts,
     forget_failed,
     labelled_cutouts,
+    separation_warning,
     side_tasks,
     usable_labels,
 )
@@ -167,9 +173,12 @@ def train(
     """
     check_imaging(plan.config.imaging)
     labels = read_labels(plan.labels)
+    imaging_section = plan.config.imaging
+    side = imaging_section.size * imaging_section.pixel_scale
+    warning = separation_warning(labels.record, plan.labels, side)
     device = resolve_device(plan.config.model.device)
     precision = resolve_precision(plan.config.model.precision, device)
-    record = make_record(_settings(plan, f"{device}", precision), command)
+    record = make_record(_settings(plan, f"{device}", precision), command, torch.get_num_threads())
     wanted, unusable = usable_labels(labels.table, plan.labels, plan.r_limits)
     paths = TrainingPaths(folder)
     imaging = _Imaging(plan.config)
@@ -177,6 +186,8 @@ def train(
         record = begin_or_resume(paths, record, restart=restart)
         log = RunLog(paths.log, lambda text: console.print(text, highlight=False, markup=False))
         log.event("begin", command=command, fingerprint=record.fingerprint)
+        if warning:
+            log.event("warning", f"warning: {warning}")
         try:
             if retry_failed:
                 again = forget_failed(paths, wanted)
@@ -191,7 +202,8 @@ def train(
                 f"{int(known.labels['is_lowz'].sum()):,} of them near; "
                 f"{len(known.left_out):,} left out (see {paths.left_out.name})",
             )
-            fitted = _fit(plan, paths, record, known, log)
+            with _threads(record.threads, device, log):
+                fitted = _fit(plan, paths, record, known, log)
         except BaseException as error:
             log.event("stopped", error=type(error).__name__, why=str(error))
             raise
@@ -200,6 +212,20 @@ def train(
         _write(plan, paths, record, labels, known, fitted, log)
         log.event("end", metrics=fitted.metrics)
     return Trained(paths, fitted.metrics, len(known.labels), len(known.left_out))
+
+
+@contextmanager
+def _threads(recorded: int | None, device: torch.device, log: RunLog) -> Iterator[None]:
+    """Learn with as many threads as a training began with: sums of another number differ."""
+    before = torch.get_num_threads()
+    count = before if recorded is None or device.type != "cpu" else recorded
+    if count != before:
+        log.event("threads", f"note: {count} threads, as this training began with")
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _settings(plan: TrainingPlan, device: str, precision: str) -> dict[str, dict[str, Any]]:
@@ -315,6 +341,7 @@ def _write(
     simulated = bool(labels.record.get("simulated", False))
     near = int(known.labels["is_lowz"].sum())
     natural = known.labels[~known.labels["training"]]
+    no_cuts = CutsConfig("none", *plan.r_limits)
     card = fitted.card(
         name=plan.name,
         version="1",
@@ -327,7 +354,8 @@ def _write(
         training_set=TrainingSet(
             f"{'SIMULATED ' if simulated else ''}cutouts of {len(known.labels)} labelled objects "
             f"({', '.join(sorted(set(known.labels['source'])))}), folds by patch of sky; "
-            f"calibration and metrics on those that are not added to the sky",
+            f"calibration and metrics on those that are not added to the sky; labels "
+            f"{plan.labels.name} (SHA-256 {record.settings[FETCHING]['labels']})",
             {
                 "objects": float(len(known.labels)),
                 "low_redshift": float(near),
@@ -338,8 +366,10 @@ def _write(
                 "z_limit": float(labels.record["z_limit"]),
                 "epochs": float(plan.recipe.settings.epochs),
                 "seed": float(plan.recipe.settings.seed),
+                **list_rate(no_cuts, fitted.calibration.target_rate),
             },
         ),
         created=record.created[:10],
     )
+    write_learnt_area(paths.model, known.labels)
     save_model(paths.model, card, fitted.networks, fitted.novelty)

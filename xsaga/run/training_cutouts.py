@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,6 +131,44 @@ def usable_labels(
     order = np.lexsort((wanted["label_id"], pixels, wanted["group"]))
     left_out = labels.assign(reason=reason)[reason != ""]
     return wanted.iloc[order].reset_index(drop=True), left_out.reset_index(drop=True)
+
+
+def separation_warning(record: Mapping[str, Any], path: Path, side: float) -> str:
+    """Check that cutouts of different groups, so of different folds, share no pixels.
+
+    Parameters
+    ----------
+    record : mapping
+        Of the labels; one that tells no ``separation`` is believed.
+    path : Path
+        The file, for messages.
+    side : float
+        Of a cutout, arcsec.
+
+    Returns
+    -------
+    str
+        A warning where cutouts can share their corners; else empty.
+
+    Raises
+    ------
+    CatalogError
+        Any two cutouts as far apart as the labels may be share pixels.
+    """
+    apart, needed = float(record.get("separation", np.inf)), math.sqrt(2) * side
+    anew = f"make them anew with `xsaga labels --separation {math.ceil(needed)}`"
+    if apart < side:
+        raise CatalogError(
+            f"{path}: labels of different groups may be {apart:g} arcsec apart, where cutouts of "
+            f"{side:.1f} arcsec share pixels, so that no fold is held out: {anew}"
+        )
+    if apart < needed:
+        return (
+            f"{path}: labels of different groups may be {apart:g} arcsec apart, where corners of "
+            f"cutouts of {side:.1f} arcsec share pixels, so that what is held out may look too "
+            f"good: {anew}"
+        )
+    return ""
 
 
 def fetch_parts(

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from os import environ
 from pathlib import Path
@@ -88,12 +88,16 @@ class TrainingRecord:
         Command line that began the training.
     created : str
         When it began (UTC, ISO 8601), from SOURCE_DATE_EPOCH where that is set.
+    threads : int or None
+        Threads of the CPU that it learns with, also when it is resumed, so that the weights are the
+        same to the last bit; None in records of an earlier xsaga.
     """
 
     settings: dict[str, dict[str, Any]]
     versions: dict[str, str]
     command: str
     created: str
+    threads: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -101,7 +105,9 @@ class TrainingRecord:
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
 
 
-def make_record(settings: Mapping[str, Mapping[str, Any]], command: str) -> TrainingRecord:
+def make_record(
+    settings: Mapping[str, Mapping[str, Any]], command: str, threads: int
+) -> TrainingRecord:
     """Record of a training that is to begin.
 
     Parameters
@@ -110,6 +116,8 @@ def make_record(settings: Mapping[str, Mapping[str, Any]], command: str) -> Trai
         Of the stages `FETCHING` and `LEARNING`; JSON values.
     command : str
         Command line.
+    threads : int
+        Threads of the CPU to learn with.
     """
     epoch = environ.get("SOURCE_DATE_EPOCH")
     moment = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
@@ -118,6 +126,7 @@ def make_record(settings: Mapping[str, Mapping[str, Any]], command: str) -> Trai
         dict(installed_versions()),
         command,
         moment.isoformat(timespec="seconds"),
+        threads,
     )
 
 
@@ -187,6 +196,8 @@ def begin_or_resume(
             )
         if not any(differing.values()) and not restart:
             return before
+        if done[LEARNING]:
+            record = replace(record, threads=before.threads)
     with placed(paths.record) as temporary:
         temporary.write_text(
             json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8", newline="\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -32,7 +32,7 @@ class Column:
     dtype : str
         numpy type ('i2', 'i4', 'i8', 'f4', 'f8') or 'str'.
     description : str
-        One line for TCOMM and its like.
+        One line for TCOMM and its like; in `COLUMNS` with ``{z_limit}`` where a redshift belongs.
     ucd : str
         UCD1+ (IVOA controlled vocabulary).
     unit : str
@@ -85,7 +85,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("rank", "i8", "Place in the list by p_lowz, 1 = best, no ties", "stat.rank"),
     Column("tier", "i2", "Group by thresholds on p_lowz, 1 = best", "meta.code.qual"),
     Column("priority", "i4", "Fiber-assignment priority of the tier, higher first", "meta.code"),
-    Column("p_lowz", "f4", "Calibrated probability of redshift < 0.03", "stat.probability"),
+    Column("p_lowz", "f4", "Calibrated probability of redshift < {z_limit:g}", "stat.probability"),
     Column("p_lowz_std", "f4", "Spread of p_lowz over the ensemble", "stat.stdev;stat.probability"),
     Column("score_flags", "i4", "Bit mask of remarks on the score", "meta.code.qual"),
     Column("photometric_flags", "i4", "Bit mask of failed cuts, 0 = candidate", "meta.code.qual"),
@@ -150,9 +150,21 @@ COLUMNS: Final[tuple[Column, ...]] = (
 BY_NAME: Final = {column.name: column for column in COLUMNS}
 
 
-def columns_of(targets: pd.DataFrame) -> tuple[Column, ...]:
-    """Columns of a conformed target list, in the order in which they are written."""
-    return tuple(BY_NAME[name] for name in targets.columns)
+def columns_of(targets: pd.DataFrame, z_limit: float) -> tuple[Column, ...]:
+    """Columns of a conformed target list, in the order in which they are written.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        Of `conform`.
+    z_limit : float
+        Redshift below which a galaxy is what the model looks for, to describe the columns with.
+    """
+    columns = (BY_NAME[name] for name in targets.columns)
+    return tuple(
+        replace(column, description=column.description.format(z_limit=z_limit))
+        for column in columns
+    )
 
 
 def text_width(values: pd.Series) -> int:

@@ -27,7 +27,7 @@ def described_table(targets: pd.DataFrame, provenance: Provenance) -> Table:
         Columns with unit, description and, in their meta, the UCD.
     """
     table = Table(meta=provenance.to_dict())
-    for column in columns_of(targets):
+    for column in columns_of(targets, provenance.weights.z_limit):
         values = targets[column.name]
         data = np.asarray(values, dtype=str) if column.is_text else values.to_numpy()
         table[column.name] = TableColumn(

@@ -66,11 +66,14 @@ class WeightsRecord:
         Checksum of the safetensors file.
     simulated : bool
         Whether it was fitted to simulated cutouts: then its scores are no basis for observing.
+    z_limit : float
+        Redshift below which a galaxy is what it looks for; 0.03 in records that do not tell it.
     """
 
     name: str
     sha256: str
     simulated: bool
+    z_limit: float = 0.03
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ class Provenance:
     packages : tuple of (name, version)
         Versions of Python and of the packages that matter.
     base_rate : str
-        Rate of z < 0.03 that `p_lowz` is for and where it comes from, in words; empty if not known.
+        Rate of nearby galaxies that `p_lowz` is for and where it comes from, in words; empty if
+        not known.
     """
 
     version: str
@@ -135,6 +139,7 @@ class Provenance:
             ("weights", self.weights.name),
             ("weights_sha256", self.weights.sha256),
             ("weights_simulated", "true" if self.weights.simulated else "false"),
+            ("weights_z_limit", f"{self.weights.z_limit:g}"),
         ]
         if self.base_rate:
             facts.append(("base_rate", self.base_rate))

@@ -64,7 +64,7 @@ def read_fits_ids(path: Path) -> NDArray[np.int64]:
 
 
 def _targets_hdu(targets: pd.DataFrame, provenance: Provenance) -> fits.BinTableHDU:
-    columns = columns_of(targets)
+    columns = columns_of(targets, provenance.weights.z_limit)
     names = [_fits_name(column, targets) for column in columns]
     rows = _records({n: _data(targets, c) for n, c in zip(names, columns, strict=True)})
     hdu = fits.BinTableHDU(rows, name="TARGETS")

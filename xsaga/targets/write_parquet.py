@@ -44,7 +44,7 @@ def write_parquet(path: Path, targets: pd.DataFrame, provenance: Provenance) -> 
     provenance : Provenance
         What the targets were made from.
     """
-    columns = columns_of(targets)
+    columns = columns_of(targets, provenance.weights.z_limit)
     described = described_table(targets.iloc[:0], provenance)
     metadata = {
         "table_meta_yaml": "\n".join(meta.get_yaml_from_table(described)),

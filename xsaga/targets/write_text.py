@@ -60,7 +60,9 @@ def write_csv_metadata(
         "dc:creator": f"xsaga {provenance.version}",
         "dc:provenance": provenance.to_dict(),
         "tableSchema": {
-            "columns": [_csvw_column(column) for column in columns_of(targets)],
+            "columns": [
+                _csvw_column(column) for column in columns_of(targets, provenance.weights.z_limit)
+            ],
             "primaryKey": "source_id",
         },
     }

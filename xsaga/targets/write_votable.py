@@ -74,7 +74,7 @@ def _document(targets: pd.DataFrame, provenance: Provenance) -> tuple[VOTableFil
         resource.infos.append(_info(number, name, value))
     table = TableElement(document, name="targets")
     resource.tables.append(table)
-    for column in columns_of(targets):
+    for column in columns_of(targets, provenance.weights.z_limit):
         # 1 would mean a single letter, not a string of one
         width = str(max(text_width(targets[column.name]), 2)) if column.is_text else None
         table.fields.append(_field(document, column, width))
