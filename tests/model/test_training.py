@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from xsaga.model.card import TrainingSet
 from xsaga.model.device import PrecisionChoice
 from xsaga.model.fit_settings import FitSettings
 from xsaga.model.folds import assign_folds
+from xsaga.model.inference import BatchedNetworks
 from xsaga.model.scoring import Scorer
 from xsaga.model.training import EpochRecord, fit
 from xsaga.model.weights import load_model, save_model
@@ -183,3 +185,32 @@ def test_folds_keep_groups_together(groups: list[int], folds: int, seed: int) ->
 
 def test_folds_of_single_images_are_of_equal_size() -> None:
     assert np.bincount(assign_folds(1000, None, 4, seed=1)).tolist() == [250] * 4
+
+
+def test_what_is_called_strange_is_unfamiliar_although_it_is_learnt_from() -> None:
+    images, wide = toy_cutouts(600, 32, seed=41)
+    strange = np.arange(600) % 10 == 0
+    images[strange] *= -20
+    flagged = []
+    for told in (strange, None):
+        result = fit(
+            images,
+            wide,
+            strange=told,
+            architecture=TINY,
+            settings=dataclasses.replace(QUICK, members=1, epochs=1),
+            device="cpu",
+        )
+        assert result.novelty is not None
+        space, _ = result.novelty
+        networks = BatchedNetworks(
+            result.networks,
+            result.stretch,
+            device=torch.device("cpu"),
+            precision="float32",
+            feature_space=space,
+        )
+        distance = networks.logits_and_distances(images)[1]
+        flagged.append((distance > 1)[strange].mean())
+    assert flagged[0] > 0.9
+    assert flagged[1] < 0.2

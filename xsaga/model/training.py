@@ -170,6 +170,7 @@ def fit(
     groups: ArrayLike | None = None,
     in_sky: ArrayLike | None = None,
     side_tasks: ArrayLike | None = None,
+    strange: ArrayLike | None = None,
     architecture: Architecture | None = None,
     stretch: Stretch | None = None,
     settings: FitSettings | None = None,
@@ -195,6 +196,9 @@ def fit(
     side_tasks : array_like, shape (N, quantities), optional
         What is known of the objects beside their class (log redshift, magnitudes …), NaN where it
         is not; see `xsaga.model.side_tasks`.
+    strange : array_like of bool, shape (N,), optional
+        Images that are to count as unfamiliar although they are learnt from: artefacts, pieces of
+        galaxies. None of them if not given.
     architecture : Architecture, optional
         The network; the default one if not given.
     stretch : Stretch, optional
@@ -284,7 +288,8 @@ def fit(
         networks.append(trainer.network.cpu().eval())
 
     novelty = None
-    seen, unseen = np.flatnonzero(fold != 0), np.flatnonzero(fold == 0)
+    good = np.ones(positive.size, dtype=bool) if strange is None else ~np.asarray(strange, bool)
+    seen, unseen = np.flatnonzero(good & (fold != 0)), np.flatnonzero(good & (fold == 0))
     if min(len(seen), len(unseen)) >= FEWEST_FOR_NOVELTY:
         novelty = fit_feature_space(
             networks[0],

@@ -293,6 +293,7 @@ def _fit(
         groups=known.labels["group"],
         in_sky=~known.labels["training"],
         side_tasks=side_tasks(known.labels),
+        strange=(known.labels["kind"] == "artefact") | known.labels["shred"],
         architecture=plan.recipe.architecture,
         stretch=plan.recipe.stretch,
         settings=settings,
