@@ -29,7 +29,7 @@ from xsaga.model.weights import load_model
 from xsaga.run import training_cutouts
 from xsaga.run.base_rates import known_list_rate
 from xsaga.run.training_area import learnt_area
-from xsaga.run.training_cutouts import fetch_parts, labelled_cutouts, usable_labels
+from xsaga.run.training_cutouts import fetch_parts, labelled_cutouts, only_judged, usable_labels
 from xsaga.run.training_folder import TrainingPaths, read_record
 from xsaga.sky.tiles import tile_pixels
 
@@ -295,20 +295,34 @@ def test_what_is_known_of_the_looks_is_learnt_too(toys: ToyLabels, tmp_path: Pat
     assert losses[0] != losses[1]
 
 
+def test_a_sky_with_objects_added_is_only_judged_on_its_own_galaxies() -> None:
+    table = pd.DataFrame(
+        {
+            "kind": ["galaxy", "galaxy", "galaxy", "star", "artefact", ""],
+            "shred": [False, False, True, False, False, False],
+            "training": [True, False, False, False, False, False],
+        }
+    )
+    assert only_judged(table).tolist() == [False, True, False, False, False, False]
+    assert not only_judged(table.assign(training=False)).any()
+
+
 def test_objects_added_for_training_calibrate_nothing(toys: ToyLabels, tmp_path: Path) -> None:
     table = table_of(toys)
     near = np.flatnonzero(table["is_lowz"])
-    table["training"] = False
-    table.loc[near[::2], "training"] = True
+    table["training"] = np.arange(len(table)) < len(table) // 2
+    table.loc[near[::3], "training"] = True
     rewrite_labels(toys, table)
     out = tmp_path / "training"
-    assert xsaga("train", *toys.options, "--epochs", 1, "--out", out).exit_code == 0
+    result = xsaga("train", *toys.options, "--epochs", 1, "--out", out)
+    assert result.exit_code == 0, result.output
     card = json.loads((out / "model" / "card.json").read_text())
     natural = table[~table["training"]]
     assert card["metrics"]["held_out"] == len(natural)
     assert card["calibration"]["train_rate"] == pytest.approx(natural["is_lowz"].mean())
     assert card["calibration"]["target_rate"] == card["calibration"]["train_rate"]
     assert card["training_set"]["numbers"]["natural"] == len(natural)
+    assert card["training_set"]["numbers"]["learnt"] == len(table) - len(natural)
 
 
 @pytest.fixture

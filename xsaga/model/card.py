@@ -54,7 +54,7 @@ class ModelCard:
     version : str
         Version of the model, not of the software.
     kind : str
-        What it is, in a few words for tables and reports, e.g. ``provisional, simulated``.
+        What it is, in a few words for tables and reports, e.g. ``recipe xsaga, simulated``.
     simulated : bool
         Whether the training images are simulated.
     architecture : Architecture

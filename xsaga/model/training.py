@@ -169,6 +169,7 @@ def fit(
     *,
     groups: ArrayLike | None = None,
     in_sky: ArrayLike | None = None,
+    only_judged: ArrayLike | None = None,
     side_tasks: ArrayLike | None = None,
     strange: ArrayLike | None = None,
     architecture: Architecture | None = None,
@@ -193,6 +194,9 @@ def fit(
     in_sky : array_like of bool, shape (N,), optional
         Images of objects as the sky has them. The others, added to learn from, play no part in
         calibration and metrics. All of them if not given.
+    only_judged : array_like of bool, shape (N,), optional
+        Images that are not learnt from: members are judged and calibrated on those of their own
+        fold. None of them if not given.
     side_tasks : array_like, shape (N, quantities), optional
         What is known of the objects beside their class (log redshift, magnitudes …), NaN where it
         is not; see `xsaga.model.side_tasks`.
@@ -244,7 +248,10 @@ def fit(
     if chosen == "float16":
         raise ModelError("training in float16 is not supported: use bf16 or float32")
     fold = assign_folds(positive.size, groups, settings.folds, settings.seed)
-    check_folds(fold, positive, settings.members)
+    learnt = np.ones(positive.size, dtype=bool)
+    if only_judged is not None:
+        learnt = ~np.asarray(only_judged, dtype=bool)
+    check_folds(fold[learnt], positive[learnt], settings.members)
 
     side = standardised(np.empty((positive.size, 0)), positive.size)
     if side_tasks is not None and settings.side_weight > 0:
@@ -258,7 +265,7 @@ def fit(
         trainer = MemberTraining(
             images,
             positive,
-            np.flatnonzero(fold != member),
+            np.flatnonzero(learnt & (fold != member)),
             architecture=architecture,
             stretch=stretch,
             settings=settings,
@@ -271,7 +278,7 @@ def fit(
         while trainer.epochs < settings.epochs:
             begun = time.monotonic()
             loss = trainer.epoch()
-            rate = (positive.size - len(held_out)) / (time.monotonic() - begun)
+            rate = np.count_nonzero(learnt & (fold != member)) / (time.monotonic() - begun)
             scorer = BatchedNetworks([trainer.network], stretch, device=where, precision=chosen)
             logits = scorer.logits(images, rows=held_out)[:, 0]
             _refuse_not_finite(logits, held_out)

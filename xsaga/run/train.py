@@ -40,6 +40,7 @@ from xsaga.run.training_cutouts import (
     fetch_parts,
     forget_failed,
     labelled_cutouts,
+    only_judged,
     separation_warning,
     side_tasks,
     usable_labels,
@@ -273,10 +274,10 @@ def _fit(
     log: RunLog,
 ) -> Fit:
     # A cutout that could be had at last, or no more, makes it another training.
-    objects = known.labels[["label_id", "is_lowz", "group"]].to_numpy(np.int64).tobytes()
-    checkpoints = Checkpoints(
-        paths.checkpoints, f"{record.fingerprint}-{hashlib.sha256(objects).hexdigest()}"
-    )
+    judged = only_judged(known.labels)
+    objects = known.labels[["label_id", "is_lowz", "group"]].assign(judged=judged)
+    content = hashlib.sha256(objects.to_numpy(np.int64).tobytes()).hexdigest()
+    checkpoints = Checkpoints(paths.checkpoints, f"{record.fingerprint}-{content}")
     settings = plan.recipe.settings
     resumed = paths.checkpoints.is_dir()
     if not resumed:
@@ -292,6 +293,7 @@ def _fit(
         known.labels["is_lowz"],
         groups=known.labels["group"],
         in_sky=~known.labels["training"],
+        only_judged=judged,
         side_tasks=side_tasks(known.labels),
         strange=(known.labels["kind"] == "artefact") | known.labels["shred"],
         architecture=plan.recipe.architecture,
@@ -359,6 +361,7 @@ def _write(
             f"{plan.labels.name} (SHA-256 {record.settings[FETCHING]['labels']})",
             {
                 "objects": float(len(known.labels)),
+                "learnt": float(np.count_nonzero(~only_judged(known.labels))),
                 "low_redshift": float(near),
                 "natural": float(len(natural)),
                 "natural_low_redshift": float(natural["is_lowz"].sum()),

@@ -271,6 +271,27 @@ def labelled_cutouts(
     )
 
 
+def only_judged(labels: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell which objects a model is judged and calibrated on, but does not learn from.
+
+    Where a simulated sky has galaxies added to learn from, many of them near, its own galaxies are
+    nearly all far: a network that saw both would learn to tell the added ones by what is around
+    them, and miss the near ones of any other sky.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        N rows of labels.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+        The sky's own galaxies where others were added; else none.
+    """
+    own = (labels["kind"] == "galaxy") & ~labels["shred"] & ~labels["training"]
+    return (own & labels["training"].any()).to_numpy(bool)
+
+
 def side_tasks(labels: pd.DataFrame) -> pd.DataFrame:
     """Give what a network may learn beside the class: distance, colours, shape, morphology.
 
