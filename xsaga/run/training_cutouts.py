@@ -288,8 +288,9 @@ def only_judged(labels: pd.DataFrame) -> NDArray[np.bool_]:
     ndarray of bool, shape (N,)
         The sky's own galaxies where others were added; else none.
     """
-    own = (labels["kind"] == "galaxy") & ~labels["shred"] & ~labels["training"]
-    return (own & labels["training"].any()).to_numpy(bool)
+    added = labels["training"].to_numpy(bool)
+    own = (labels["kind"] == "galaxy").to_numpy(bool) & ~labels["shred"].to_numpy(bool) & ~added
+    return own if added.any() else np.zeros(len(labels), dtype=bool)
 
 
 def side_tasks(labels: pd.DataFrame) -> pd.DataFrame:
