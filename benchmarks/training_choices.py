@@ -30,6 +30,7 @@ from xsaga.model.architecture import Architecture
 from xsaga.model.augmentation import Augmentation
 from xsaga.model.metrics import average_precision, purity_at_completeness
 from xsaga.model.network import build_network, inference_copy
+from xsaga.model.photometry import catalog_photometry
 from xsaga.model.recipes import RECIPES, Recipe
 from xsaga.model.training import fit
 from xsaga.run.training_cutouts import (
@@ -96,6 +97,7 @@ def choices() -> Iterator[Choice]:
     yield Choice("bce, ranger", changed(optimizer="ranger", learning_rate=1e-2))
     yield Choice("bce, only turned", changed(augmentation=PLAIN))
     yield Choice("bce, morphology not learnt", recipe, morphology=False)
+    yield Choice("bce, images alone", dataclasses.replace(recipe, architecture=Architecture()))
     yield Choice("bce, nothing beside the class", changed(side_weight=0.0))
     yield Choice(
         "residual network", dataclasses.replace(recipe, architecture=Architecture(kind="residual"))
@@ -137,6 +139,7 @@ def judged(choice: Choice, known: LabelledCutouts, given: argparse.Namespace) ->
         labels["is_lowz"],
         groups=labels["group"],
         side_tasks=beside,
+        photometry=catalog_photometry(labels) if recipe.architecture.photometry else None,
         architecture=recipe.architecture,
         stretch=recipe.stretch,
         settings=settings,
@@ -172,9 +175,11 @@ def training_rate(recipe: Recipe, count: int = 256) -> float:
     """Images per second of training on noise, from the second epoch of a few images."""
     images = np.random.default_rng(0).normal(0, 0.01, (count, 3, 144, 144)).astype(np.float16)
     settings = dataclasses.replace(recipe.settings, members=1, folds=2, epochs=2, batch_size=64)
+    quantities = recipe.architecture.photometry
     fitted = fit(
         images,
         np.arange(count) % 4 == 0,
+        photometry=np.zeros((count, quantities)) if quantities else None,
         architecture=recipe.architecture,
         stretch=recipe.stretch,
         settings=settings,

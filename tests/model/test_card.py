@@ -43,6 +43,14 @@ def test_a_card_with_a_feature_space_comes_back_equal(tmp_path: Path) -> None:
     assert read_card(tmp_path / "card.json") == card
 
 
+def test_a_card_from_before_photometry_is_of_images_alone(tmp_path: Path) -> None:
+    card = read_card(_altered(tmp_path, "architecture.photometry", ...))
+    assert card == toy_card()
+    assert card.architecture.photometry == 0
+    with pytest.raises(ModelError, match=r"key architecture\.features is missing"):
+        read_card(_altered(tmp_path, "architecture.features", ...))
+
+
 @pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(toy_card())])
 def test_every_key_is_needed_and_typed(tmp_path: Path, key: str) -> None:
     path = _altered(tmp_path, key, ...)

@@ -99,6 +99,9 @@ def test_the_centre_counts_more_than_the_edge() -> None:
         ({"surround_channels": ()}, "surround_channels"),
         ({"surround_channels": (0,)}, "channels"),
         ({"centre_share": 0.0}, "centre_share"),
+        ({"photometry": -1}, "photometry"),
+        ({"photometry": 7, "kind": "residual"}, "takes no photometry"),
+        ({"photometry": 7, "kind": "xresnet"}, "takes no photometry"),
     ],
 )
 def test_an_impossible_architecture_is_refused(wrong: dict[str, object], named: str) -> None:

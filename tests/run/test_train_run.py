@@ -24,6 +24,7 @@ from xsaga.config import CutsConfig
 from xsaga.imaging.cutouts import CutoutSpec
 from xsaga.imaging.files import FileSource
 from xsaga.model.metrics import area_under_curve
+from xsaga.model.photometry import catalog_photometry
 from xsaga.model.scoring import Scorer
 from xsaga.model.weights import load_model
 from xsaga.run import training_cutouts
@@ -79,6 +80,10 @@ def test_labels_and_imaging_make_a_model_that_scores(toys: ToyLabels, tmp_path: 
     assert (held_out["is_lowz"] == truth).all()
     assert held_out["logit"][truth].mean() > held_out["logit"][~truth].mean() + 1
     assert area_under_curve(held_out["logit"], truth) > 0.95
+    scale = model.networks[0].state_dict()["photometry.mean"].numpy()
+    learnt = held_out.index[held_out["fold"] != 0]
+    photometry = catalog_photometry(labels.loc[learnt])
+    np.testing.assert_allclose(scale, photometry.mean(axis=0), rtol=1e-4)
     patches = pd.concat([labels["group"][held_out.index], held_out["fold"]], axis=1)
     assert (patches.groupby("group")["fold"].nunique() == 1).all()
 

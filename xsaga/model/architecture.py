@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xsaga.errors import ModelError
 
 _MAX_STAGES, _MAX_BLOCKS, _MAX_CHANNELS = 8, 64, 4096
+_MAX_PHOTOMETRY = 100
 
 KINDS = ("foveal", "xresnet", "residual")
 """Networks that can be built, each in a module of that name."""
@@ -42,6 +43,9 @@ class Architecture:
         is measured ('foveal').
     features : int
         Number of features that the logit is a linear function of ('foveal').
+    photometry : int
+        Quantities of the catalog that are taken beside the image ('foveal'), those of
+        `xsaga.model.photometry.PHOTOMETRY`; 0 for the image alone, as in cards that lack the key.
 
     Raises
     ------
@@ -60,6 +64,7 @@ class Architecture:
     centre_share: float = 0.5
     apertures: tuple[float, ...] = (1.5, 2.5, 4.0, 6.5, 10.0)
     features: int = 192
+    photometry: int = field(default=0, metadata={"may_be_missing": True})
 
     def __post_init__(self) -> None:
         counts = (
@@ -98,6 +103,16 @@ class Architecture:
         if not (self.apertures and all(0.1 <= width <= 1000 for width in self.apertures)):
             raise ModelError(
                 f"architecture: apertures must be 0.1 to 1000 pixels wide, not {self.apertures}"
+            )
+        if not 0 <= self.photometry <= _MAX_PHOTOMETRY:
+            raise ModelError(
+                f"architecture: photometry must be 0 to {_MAX_PHOTOMETRY} quantities, not "
+                f"{self.photometry}"
+            )
+        if self.photometry and self.kind != "foveal":
+            raise ModelError(
+                f"architecture: kind {self.kind} takes no photometry: set photometry to 0, or kind "
+                "to foveal"
             )
         if not 0 < self.centre_share <= 1:
             raise ModelError(

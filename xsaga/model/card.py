@@ -234,10 +234,18 @@ def _parse_dataclass(wanted: type, value: object, key: str) -> object:
     prefix = f"{key}." if key else ""
     hints = get_type_hints(wanted)
     unknown = sorted(set(value) - set(hints))
-    missing = sorted(set(hints) - set(value))
+    # Keys that are younger than the first cards have their default where a card lacks them.
+    younger = {
+        each.name for each in dataclasses.fields(wanted) if each.metadata.get("may_be_missing")
+    }
+    missing = sorted(set(hints) - set(value) - younger)
     if unknown:
         raise ModelError(f"unknown key {prefix}{unknown[0]}: made by a newer xsaga, or misspelt")
     if missing:
         raise ModelError(f"key {prefix}{missing[0]} is missing: restore the model")
-    parsed = {name: _parse(hint, value[name], prefix + name) for name, hint in hints.items()}
+    parsed = {
+        name: _parse(hint, value[name], prefix + name)
+        for name, hint in hints.items()
+        if name in value
+    }
     return wanted(**parsed)

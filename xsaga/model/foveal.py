@@ -13,20 +13,26 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from xsaga.errors import ModelError
 from xsaga.model.architecture import Architecture
 from xsaga.model.layers import (
     ApertureLight,
     ConvNorm,
     CutoutNetwork,
+    PhotometryBranch,
     centred_mean,
     residual_stages,
 )
+from xsaga.model.photometry import NO_PHOTOMETRY
 
 _COARSE = 4
 """How much coarser the surround is than the centre."""
 
 _LIGHT = 64
 """Quantities that follow from the light in apertures."""
+
+_CATALOG = 64
+"""Quantities that follow from the catalog's photometry."""
 
 
 class FovealNetwork(CutoutNetwork):
@@ -49,10 +55,13 @@ class FovealNetwork(CutoutNetwork):
         self.surround = residual_stages(narrow, surround, (1,) * len(surround))
         self.light = ApertureLight(architecture.bands, architecture.apertures, _LIGHT)
         pooled = 3 * centre[-1] + 2 * surround[-1] + _LIGHT
+        if architecture.photometry:
+            self.photometry = PhotometryBranch(architecture.photometry, _CATALOG)
+            pooled += _CATALOG
         self.join = nn.Linear(pooled, architecture.features)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Join what is pooled from centre and surround with the light in apertures."""
+    def seen(self, images: torch.Tensor) -> torch.Tensor:
+        """Give what is pooled from centre and surround, and the light in apertures."""
         maps = self.stem(images)
         # Features leave the convolutions in whatever precision these run in; the sums over the
         # map and the last layer are cheap and always done in float32.
@@ -68,7 +77,19 @@ class FovealNetwork(CutoutNetwork):
         ]
         with torch.autocast(images.device.type, enabled=False):
             pooled.append(self.light(self._middle(images)))
-            return functional.relu(self.join(torch.cat(pooled, dim=1)))
+            return torch.cat(pooled, dim=1)
+
+    def joined(self, seen: torch.Tensor, photometry: torch.Tensor | None = None) -> torch.Tensor:
+        """Join what is seen with what follows from the photometry, if the network takes any."""
+        with torch.autocast(seen.device.type, enabled=False):
+            if self.photometry is not None:
+                if photometry is None:
+                    shape = (len(seen), self.architecture.photometry)
+                    photometry = torch.full(shape, torch.nan, device=seen.device)
+                seen = torch.cat([seen, self.photometry(photometry)], dim=1)
+            elif photometry is not None:
+                raise ModelError(NO_PHOTOMETRY)
+            return functional.relu(self.join(seen))
 
     def _middle(self, maps: torch.Tensor) -> torch.Tensor:
         """Cut the central part out."""

@@ -13,6 +13,7 @@ from xsaga.errors import ModelError
 from xsaga.model.device import DTYPES, Precision, exact_float32
 from xsaga.model.network import CutoutNetwork, inference_copy
 from xsaga.model.novelty import FeatureSpace, image_statistics
+from xsaga.model.photometry import checked_photometry
 from xsaga.model.preprocess import Stretch, resample
 
 DEFAULT_BATCH = {"cpu": 64, "cuda": 512}
@@ -109,6 +110,7 @@ class BatchedNetworks:
         *,
         rows: NDArray[np.int64] | None = None,
         to_grid: tuple[float, float, int] | None = None,
+        photometry: NDArray[np.floating] | None = None,
     ) -> NDArray[np.float32]:
         """Run the members on images, in the order given.
 
@@ -119,7 +121,9 @@ class BatchedNetworks:
         ndarray of float32, shape (M or N, members)
             NaN for images that hold a value that is not finite.
         """
-        return self.logits_and_distances(images, rows=rows, to_grid=to_grid)[0]
+        return self.logits_and_distances(images, rows=rows, to_grid=to_grid, photometry=photometry)[
+            0
+        ]
 
     def logits_and_distances(
         self,
@@ -127,6 +131,7 @@ class BatchedNetworks:
         *,
         rows: NDArray[np.int64] | None = None,
         to_grid: tuple[float, float, int] | None = None,
+        photometry: NDArray[np.floating] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run the members on images, in the order given, and tell how unfamiliar these are.
 
@@ -138,6 +143,9 @@ class BatchedNetworks:
             Which images; all if not given.
         to_grid : (from_scale, to_scale, to_size), optional
             Resample first, see `xsaga.model.preprocess.resample`.
+        photometry : ndarray, shape (M or N, quantities), optional
+            Of the images that are run on, in their order; NaN where a quantity is not known. All
+            unknown if not given.
 
         Returns
         -------
@@ -145,8 +153,15 @@ class BatchedNetworks:
             NaN for images that hold a value that is not finite.
         distances : ndarray of float32, shape (M or N,)
             Of `FeatureSpace.distance`; NaN for these images, and for all without a feature space.
+
+        Raises
+        ------
+        ModelError
+            If the members take no photometry, or of another shape.
         """
         count = images.shape[0] if rows is None else len(rows)
+        quantities = self._networks[0].architecture.photometry
+        given = checked_photometry(photometry, count, quantities)
         size = images.shape[-1] if to_grid is None else to_grid[2]
         stretched = torch.empty(
             (self.batch_size, images.shape[1], size, size),
@@ -156,19 +171,21 @@ class BatchedNetworks:
         )
         parts = []
         with torch.inference_mode(), exact_float32(self.device):
-            for batch in self._batches(images, rows, count):
+            for number, batch in enumerate(self._batches(images, rows, count)):
                 pixels = batch if to_grid is None else resample(batch, *to_grid)
                 finite = torch.isfinite(pixels.sum((1, 2, 3), dtype=torch.float32))
                 self._stretch.apply(pixels, self._dtype, out=stretched)
-                first = self._networks[0].features(stretched)
+                known = self._beside(given, number)
+                first, *others = self._networks
+                seen = first.seen(stretched)
                 logits = torch.stack(
                     [
-                        self._networks[0].logits(first),
-                        *(network(stretched) for network in self._networks[1:]),
+                        first.logits(first.joined(seen, known)),
+                        *(network(stretched, known) for network in others),
                     ],
                     dim=1,
                 )
-                distance = self._distance(first, pixels)
+                distance = self._distance(seen, pixels)
                 usable = torch.isfinite(logits).all(dim=1) & finite
                 both = torch.cat([logits, distance[:, None]], dim=1)
                 parts.append(torch.where(usable[:, None], both, torch.nan))
@@ -177,10 +194,22 @@ class BatchedNetworks:
             result: NDArray[np.float32] = torch.cat(parts)[:count].cpu().numpy()
         return result[:, :-1], result[:, -1]
 
-    def _distance(self, features: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    def _distance(self, seen: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         if self._space is None:
-            return torch.full((len(features),), torch.nan, device=self.device)
+            return torch.full((len(seen),), torch.nan, device=self.device)
+        # Features without photometry: whether a cutout is familiar, its pixels alone tell.
+        features = self._networks[0].joined(seen)
         return self._space.distance(features, image_statistics(pixels, self._softening))
+
+    def _beside(self, photometry: NDArray[np.float32] | None, number: int) -> torch.Tensor | None:
+        """Photometry of a full batch on the device; unknown for the empty images in it."""
+        if photometry is None:
+            return None
+        start = number * self.batch_size
+        part = torch.from_numpy(photometry[start : start + self.batch_size])
+        full = torch.full((self.batch_size, part.shape[1]), torch.nan)
+        full[: len(part)] = part
+        return full.to(self.device)
 
     def _batches(
         self, images: ImageArray, rows: NDArray[np.int64] | None, count: int

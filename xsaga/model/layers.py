@@ -8,7 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from xsaga.errors import ModelError
 from xsaga.model.architecture import Architecture
+from xsaga.model.photometry import NO_PHOTOMETRY
+
+_FARTHEST = 5.0
+"""Scatters from the mean at which photometry is cut: the catalog's outliers are no numbers."""
 
 _LARGEST = 12.0
 """Stretched value above which a pixel counts as this: 80,000 times the softening."""
@@ -28,17 +33,20 @@ class CutoutNetwork(nn.Module, ABC):
     ----------
     head : nn.Linear
         From features to the logit.
+    photometry : PhotometryBranch or None
+        What the network makes of the catalog's photometry; None where it takes none.
     """
 
     def __init__(self, architecture: Architecture, width: int) -> None:
         super().__init__()
         self.architecture = architecture
         self.dropout = nn.Dropout(architecture.dropout)
+        self.photometry: PhotometryBranch | None = None
         self.head = nn.Linear(width, 1)
 
     @abstractmethod
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Give the features that the logit is a linear function of.
+    def seen(self, images: torch.Tensor) -> torch.Tensor:
+        """Give what follows from the images alone: all the costly arithmetic.
 
         Parameters
         ----------
@@ -47,8 +55,66 @@ class CutoutNetwork(nn.Module, ABC):
 
         Returns
         -------
+        Tensor of float32, shape (N, quantities)
+        """
+
+    def joined(self, seen: torch.Tensor, photometry: torch.Tensor | None = None) -> torch.Tensor:
+        """Give the features that follow from what is seen and from the catalog's photometry.
+
+        Parameters
+        ----------
+        seen : Tensor of float32, shape (N, quantities)
+            From `seen`.
+        photometry : Tensor of float32, shape (N, architecture.photometry), optional
+            NaN where a quantity is not known; all unknown if not given.
+
+        Returns
+        -------
+        Tensor of float32, shape (N, head.in_features)
+
+        Raises
+        ------
+        ModelError
+            If photometry is given to a network that takes none.
+        """
+        if photometry is not None:
+            raise ModelError(NO_PHOTOMETRY)
+        return seen
+
+    def learn_photometry(self, photometry: torch.Tensor) -> None:
+        """Take the scales of photometry from what is going to be learnt from.
+
+        Parameters
+        ----------
+        photometry : Tensor of float32, shape (M, architecture.photometry)
+            Of the sources to learn from, NaN where a quantity is not known.
+
+        Raises
+        ------
+        ModelError
+            If the network takes none.
+        """
+        if self.photometry is None:
+            raise ModelError(NO_PHOTOMETRY)
+        self.photometry.learn_scale(photometry)
+
+    def features(
+        self, images: torch.Tensor, photometry: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Give the features that the logit is a linear function of.
+
+        Parameters
+        ----------
+        images : Tensor, shape (N, bands, size, size)
+            Stretched cutouts.
+        photometry : Tensor of float32, shape (N, architecture.photometry), optional
+            NaN where a quantity is not known; all unknown if not given.
+
+        Returns
+        -------
         Tensor of float32, shape (N, head.in_features)
         """
+        return self.joined(self.seen(images), photometry)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Give the logits that belong to features.
@@ -66,19 +132,21 @@ class CutoutNetwork(nn.Module, ABC):
             logits: torch.Tensor = self.head(self.dropout(features))
         return logits[:, 0]
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, photometry: torch.Tensor | None = None) -> torch.Tensor:
         """Give the logits of a batch.
 
         Parameters
         ----------
         images : Tensor, shape (N, bands, size, size)
             Stretched cutouts.
+        photometry : Tensor of float32, shape (N, architecture.photometry), optional
+            NaN where a quantity is not known; all unknown if not given.
 
         Returns
         -------
         Tensor of float32, shape (N,)
         """
-        return self.logits(self.features(images))
+        return self.logits(self.features(images, photometry))
 
 
 class ConvNorm(nn.Module):
@@ -180,6 +248,50 @@ class ApertureLight(nn.Module):
         light = torch.einsum("nbij,ki,kj->nbk", linear, profile, profile)
         measured = self.norm(torch.asinh(light).flatten(1))
         return functional.relu(self.second(functional.relu(self.first(measured))))
+
+
+class PhotometryBranch(nn.Module):
+    """What follows from the catalog's photometry, as far as it is known.
+
+    Parameters
+    ----------
+    quantities : int
+        Quantities of the catalog.
+    outputs : int
+        Number of quantities to give.
+
+    Attributes
+    ----------
+    mean, scatter : Tensor of float32, shape (quantities,)
+        Of the sources that were learnt from.
+    """
+
+    mean: torch.Tensor
+    scatter: torch.Tensor
+
+    def __init__(self, quantities: int, outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(quantities))
+        self.register_buffer("scatter", torch.ones(quantities))
+        self.first = nn.Linear(2 * quantities, outputs)
+        self.second = nn.Linear(outputs, outputs)
+
+    def learn_scale(self, photometry: torch.Tensor) -> None:
+        """Take mean and scatter from sources (N, quantities), NaN where a quantity is unknown."""
+        values = photometry.double()
+        known = torch.isfinite(values)
+        number = known.sum(0).clamp(min=1)
+        mean = torch.where(known, values, 0).sum(0) / number
+        scatter = (torch.where(known, values - mean, 0).square().sum(0) / number).sqrt()
+        self.mean.copy_(mean)
+        self.scatter.copy_(torch.where(scatter > 0, scatter, 1))  # one value tells no scale
+
+    def forward(self, photometry: torch.Tensor) -> torch.Tensor:
+        """Give quantities (N, outputs) that follow from photometry (N, quantities)."""
+        known = torch.isfinite(photometry)
+        scaled = ((photometry - self.mean) / self.scatter).clamp(-_FARTHEST, _FARTHEST)
+        inputs = torch.cat([torch.where(known, scaled, 0), known.float()], dim=1)
+        return functional.relu(self.second(functional.relu(self.first(inputs))))
 
 
 def centred_mean(maps: torch.Tensor, width: float) -> torch.Tensor:

@@ -20,6 +20,7 @@ from xsaga.model.inference import ImageArray
 from xsaga.model.losses import make_loss
 from xsaga.model.network import Architecture, build_network
 from xsaga.model.optimizers import make_optimizer, one_cycle, set_rates
+from xsaga.model.photometry import DROPPED
 from xsaga.model.preprocess import Stretch
 from xsaga.model.side_tasks import side_loss
 
@@ -43,6 +44,8 @@ class MemberTraining:
     side : ndarray of float32, shape (N, quantities)
         What to learn beside the class, of scatter 1; NaN where it is not known. May have no
         columns.
+    photometry : ndarray of float32, shape (N, architecture.photometry), or None
+        What the catalog tells beside the images; None where the network takes none.
     member : int
         Number of the member; each draws its own random numbers.
     device : torch.device
@@ -68,17 +71,21 @@ class MemberTraining:
         stretch: Stretch,
         settings: FitSettings,
         side: NDArray[np.float32],
+        photometry: NDArray[np.float32] | None,
         member: int,
         device: torch.device,
         bf16: bool,
     ) -> None:
         self._images, self._positive, self._rows, self._side = images, positive, rows, side
         self._stretch, self._settings, self._member = stretch, settings, member
+        self._photometry = photometry
         self._device, self._bf16 = device, bf16
         self.epochs = 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seeds(_START)[0])
             self.network = build_network(architecture).to(device)
+            if photometry is not None:
+                self.network.learn_photometry(torch.from_numpy(photometry[rows]))
             self._learnt = nn.ModuleDict({"network": self.network})
             if side.shape[1]:
                 width = self.network.head.in_features
@@ -146,8 +153,9 @@ class MemberTraining:
     ) -> torch.Tensor:
         truth = torch.from_numpy(self._positive[rows].astype(np.float32)).to(self._device)
         stretched = self._stretch.apply(self._settings.augmentation.apply(pixels, generator))
+        beside = self._beside(rows, generator)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            features = self.network.features(stretched)
+            features = self.network.features(stretched, beside)
         loss = self._loss(self.network.logits(features), truth)
         if "side" in self._learnt:
             known = torch.from_numpy(self._side[rows]).to(self._device)
@@ -162,6 +170,14 @@ class MemberTraining:
         if self._lookahead is not None:
             self._lookahead.step()
         return loss.detach()
+
+    def _beside(self, rows: NDArray[np.int64], generator: torch.Generator) -> torch.Tensor | None:
+        """Photometry of a batch, that of some images forgotten."""
+        if self._photometry is None:
+            return None
+        given = torch.from_numpy(self._photometry[rows]).to(self._device)
+        drawn = torch.rand((len(rows), 1), generator=generator, device=self._device)
+        return torch.where(drawn < DROPPED, torch.nan, given)
 
     def state(self) -> dict[str, torch.Tensor]:
         """Give all that is needed to go on from here, by name; copies on the CPU."""

@@ -8,6 +8,7 @@ from xsaga.errors import ModelError, nearest_name
 from xsaga.model.architecture import Architecture
 from xsaga.model.augmentation import Augmentation
 from xsaga.model.fit_settings import FitSettings
+from xsaga.model.photometry import PHOTOMETRY
 from xsaga.model.preprocess import Stretch
 
 
@@ -38,8 +39,8 @@ class Recipe:
 
 _XSAGA = Recipe(
     name="xsaga",
-    description="the network of this package, on nanomaggies of g, r and z",
-    architecture=Architecture(),
+    description="the network of this package, on nanomaggies of g, r and z and the photometry",
+    architecture=Architecture(photometry=len(PHOTOMETRY)),
     stretch=Stretch(),
     settings=FitSettings(),
 )

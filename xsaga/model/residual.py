@@ -36,7 +36,7 @@ class ResidualNetwork(CutoutNetwork):
         )
         self.body = residual_stages(channels[0], channels, architecture.stage_blocks)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def seen(self, images: torch.Tensor) -> torch.Tensor:
         """Give mean, maximum and centred mean of the last maps, (N, 3 · channels)."""
         # Features leave the convolutions in whatever precision these run in; the sums over the
         # map and the last layer are cheap and always done in float32.

@@ -188,6 +188,7 @@ class Scorer:
         *,
         rows: NDArray[np.int64] | None = None,
         pixel_scale: float | None = None,
+        photometry: NDArray[np.floating] | None = None,
     ) -> Scores:
         """Score cutouts.
 
@@ -201,6 +202,10 @@ class Scorer:
         pixel_scale : float, optional
             Arcseconds per pixel of `images`, which are then resampled to the model's grid. Not
             given, they must be of the model's size.
+        photometry : ndarray, shape (M or N, quantities), optional
+            Of the images that are scored, in their order, as
+            `xsaga.model.photometry.catalog_photometry` gives it. Where it is not known, or not
+            given, the image alone is scored.
 
         Returns
         -------
@@ -210,7 +215,7 @@ class Scorer:
         Raises
         ------
         ModelError
-            If the images are not of the shape that the model needs.
+            If images or photometry are not of the shape that the model needs.
         """
         card = self.card
         check_images(images, len(card.bands))
@@ -224,7 +229,9 @@ class Scorer:
                 f"model {card.name} needs images of {card.size} pixels, these have "
                 f"{images.shape[-1]}: fetch them so, or ask for resampling"
             )
-        logits, distance = self._networks.logits_and_distances(images, rows=rows, to_grid=to_grid)
+        logits, distance = self._networks.logits_and_distances(
+            images, rows=rows, to_grid=to_grid, photometry=photometry
+        )
         mean = logits.mean(axis=1, dtype=np.float64)
         each = card.calibration.probability(logits)
         missing = np.isnan(logits).any(axis=1)

@@ -33,6 +33,7 @@ from xsaga.model.metrics import (
 )
 from xsaga.model.network import Architecture, CutoutNetwork
 from xsaga.model.novelty import FeatureSpace, Novelty, fit_feature_space
+from xsaga.model.photometry import checked_photometry
 from xsaga.model.preprocess import Stretch
 from xsaga.model.side_tasks import standardised
 
@@ -172,6 +173,7 @@ def fit(
     only_judged: ArrayLike | None = None,
     side_tasks: ArrayLike | None = None,
     strange: ArrayLike | None = None,
+    photometry: NDArray[np.floating] | None = None,
     architecture: Architecture | None = None,
     stretch: Stretch | None = None,
     settings: FitSettings | None = None,
@@ -203,6 +205,9 @@ def fit(
     strange : array_like of bool, shape (N,), optional
         Images that are to count as unfamiliar although they are learnt from: artefacts, pieces of
         galaxies. None of them if not given.
+    photometry : ndarray, shape (N, architecture.photometry), optional
+        What the catalog tells of the objects, as `xsaga.model.photometry.catalog_photometry`
+        gives it; needed by an architecture that takes it.
     architecture : Architecture, optional
         The network; the default one if not given.
     stretch : Stretch, optional
@@ -257,6 +262,13 @@ def fit(
     if side_tasks is not None and settings.side_weight > 0:
         side = standardised(side_tasks, positive.size)
 
+    known_photometry = checked_photometry(photometry, positive.size, architecture.photometry)
+    if architecture.photometry and known_photometry is None:
+        raise ModelError(
+            f"training: the network takes {architecture.photometry} quantities of the catalog: "
+            "give the photometry, or choose an architecture without"
+        )
+
     networks: list[CutoutNetwork] = []
     history: list[EpochRecord] = []
     held_out_logit = np.full(positive.size, np.nan, dtype=np.float32)
@@ -270,6 +282,7 @@ def fit(
             stretch=stretch,
             settings=settings,
             side=side,
+            photometry=known_photometry,
             member=member,
             device=where,
             bf16=chosen == "bf16",
@@ -280,7 +293,8 @@ def fit(
             loss = trainer.epoch()
             rate = np.count_nonzero(learnt & (fold != member)) / (time.monotonic() - begun)
             scorer = BatchedNetworks([trainer.network], stretch, device=where, precision=chosen)
-            logits = scorer.logits(images, rows=held_out)[:, 0]
+            beside = None if known_photometry is None else known_photometry[held_out]
+            logits = scorer.logits(images, rows=held_out, photometry=beside)[:, 0]
             _refuse_not_finite(logits, held_out)
             record = _measured(member, trainer.epochs - 1, loss, logits, positive[held_out], rate)
             records.append(record)

@@ -154,7 +154,7 @@ class XResNet(CutoutNetwork):
                 inputs = outputs
         self.body = nn.Sequential(*blocks)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def seen(self, images: torch.Tensor) -> torch.Tensor:
         """Give the mean of the last maps, (N, channels)."""
         maps: torch.Tensor = self.body(self.stem(images))
         return maps.float().mean((2, 3))

@@ -21,6 +21,7 @@ from xsaga.catalog.sources import read_sources
 from xsaga.config import RunConfig
 from xsaga.imaging.cutouts import CutoutSource, CutoutStatus
 from xsaga.imaging.store import CutoutWriter, read_cutouts
+from xsaga.model.photometry import PHOTOMETRY_COLUMNS, catalog_photometry
 from xsaga.model.scoring import ScoreFlag, Scorer
 from xsaga.paths import RunPaths, TilePaths, placed
 
@@ -163,6 +164,11 @@ def score_tile(job: TileJob, scorer: Scorer) -> None:
         cutouts.images,
         rows=usable["row"].to_numpy(np.int64),
         pixel_scale=cutouts.spec.pixel_scale if resample else None,
+        photometry=(
+            _photometry(job.paths, usable["source_id"])
+            if scorer.card.architecture.photometry
+            else None
+        ),
     )
     scores = usable[["source_id", *COVERAGE]].assign(
         p_lowz=result.p_lowz,
@@ -179,6 +185,16 @@ def score_tile(job: TileJob, scorer: Scorer) -> None:
     failures["status"] = [CutoutStatus(code).name.lower() for code in failures["status"]]
     _write(job.paths.failures, failures[list(FAILURE_COLUMNS)], job.fingerprint)
     _write(job.paths.scores, scores[~blind], job.fingerprint)
+
+
+def _photometry(paths: TilePaths, source_id: pd.Series) -> NDArray[np.float32]:
+    """Give the photometry of some of a tile's candidates, in the order given."""
+    sources = pd.read_parquet(
+        paths.sources,
+        columns=["source_id", *PHOTOMETRY_COLUMNS],
+        filters=[("photometric_flags", "==", 0)],
+    )
+    return catalog_photometry(sources.set_index("source_id").loc[source_id])
 
 
 def discard_cutouts(paths: TilePaths) -> None:

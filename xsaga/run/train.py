@@ -23,6 +23,7 @@ from xsaga.imaging.cutouts import CutoutSource
 from xsaga.model.card import TrainingSet
 from xsaga.model.checkpoints import Checkpoints
 from xsaga.model.device import resolve_device, resolve_precision
+from xsaga.model.photometry import catalog_photometry
 from xsaga.model.recipes import Recipe
 from xsaga.model.training import EpochRecord, Fit, fit
 from xsaga.model.weights import save_model
@@ -296,6 +297,9 @@ def _fit(
         only_judged=judged,
         side_tasks=side_tasks(known.labels),
         strange=(known.labels["kind"] == "artefact") | known.labels["shred"],
+        photometry=(
+            catalog_photometry(known.labels) if plan.recipe.architecture.photometry else None
+        ),
         architecture=plan.recipe.architecture,
         stretch=plan.recipe.stretch,
         settings=settings,
