@@ -61,7 +61,7 @@ class FitSettings:
     loss: LossName = "bce"
     focal_gamma: float = 2.0
     positive_weight: float = 0.0
-    side_weight: float = 1.0
+    side_weight: float = 3.0
     sampling: Sampling = "natural"
     optimizer: OptimizerName = "adamw"
     target_rate: float | None = None
