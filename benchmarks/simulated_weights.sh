@@ -29,7 +29,7 @@ xsaga train --labels "$folder/training-labels.parquet" --bricks "$folder/trainin
     --out "$folder/training"
 
 # To calibrate on: the sky as it is, through the cuts that the weights will be used with.
-sky calibration 110.0,22.0 64 78
+sky calibration 330.0,-8.0 64 78
 xsaga labels "$folder/calibration-simulated/redshifts-simulated.parquet" \
     --photometry "$folder/calibration-simulated/sweep" --separation 0 \
     --out "$folder/calibration-labels.parquet"
