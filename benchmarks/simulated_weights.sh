@@ -11,7 +11,6 @@ name=simulated
 cores=$(nproc)
 mkdir -p "$folder"
 
-# A run that ends with 3 has told of cutouts that could not be had; it is done all the same.
 sky() {  # NAME CENTER BRICKS SEED [OPTION...]: a simulated sky and its labels
     local sky=$folder/$1-simulated
     if [ ! -d "$sky" ]; then
@@ -28,7 +27,8 @@ xsaga train --labels "$folder/training-labels.parquet" --bricks "$folder/trainin
     --r-min 16.5 --r-max 21.3 --folds 4 --members 2 --epochs 12 --name $name \
     --out "$folder/training"
 
-# To calibrate on: the sky as it is, through the cuts that the weights will be used with.
+# To calibrate on: the sky as it is, through the cuts that the weights will be used with. A run that
+# ends with 3 has told of cutouts that could not be had; it is done all the same.
 sky calibration 330.0,-8.0 64 78
 xsaga labels "$folder/calibration-simulated/redshifts-simulated.parquet" \
     --photometry "$folder/calibration-simulated/sweep" --separation 0 \

@@ -36,6 +36,7 @@ from xsaga.model.training import fit
 from xsaga.run.training_cutouts import (
     LabelledCutouts,
     labelled_cutouts,
+    only_judged,
     side_tasks,
     usable_labels,
 )
@@ -138,6 +139,7 @@ def judged(choice: Choice, known: LabelledCutouts, given: argparse.Namespace) ->
         known.images,
         labels["is_lowz"],
         groups=labels["group"],
+        only_judged=only_judged(labels),
         side_tasks=beside,
         photometry=catalog_photometry(labels) if recipe.architecture.photometry else None,
         architecture=recipe.architecture,
