@@ -100,9 +100,6 @@ def choices() -> Iterator[Choice]:
     yield Choice("bce, morphology not learnt", recipe, morphology=False)
     yield Choice("bce, images alone", dataclasses.replace(recipe, architecture=Architecture()))
     yield Choice("bce, nothing beside the class", changed(side_weight=0.0))
-    yield Choice(
-        "residual network", dataclasses.replace(recipe, architecture=Architecture(kind="residual"))
-    )
     yield Choice("xsaga2022", RECIPES["xsaga2022"])
 
 

@@ -12,7 +12,14 @@ from xsaga.model.network import Architecture, CutoutNetwork, build_network
 from xsaga.model.preprocess import Stretch
 from xsaga.model.weights import Model
 
-TINY = Architecture(kind="residual", stem_channels=4, stage_channels=(8, 12), stage_blocks=(1, 1))
+TINY = Architecture(
+    kind="foveal",
+    stem_channels=4,
+    stage_channels=(8, 12),
+    stage_blocks=(1, 1),
+    surround_channels=(4, 6),
+    features=24,
+)
 
 
 def toy_network(architecture: Architecture, seed: int, size: int = 48) -> CutoutNetwork:

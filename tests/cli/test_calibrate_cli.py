@@ -15,7 +15,6 @@ from tests.evaluated_runs import (
     MadeSky,
     calibrated_scores,
     labels_of,
-    make_catalog,
     put_scores,
     tile_run,
 )
@@ -32,21 +31,11 @@ STEEPNESS, EXCESS = 1.5, 3.0
 
 
 @pytest.fixture(scope="module")
-def sky(tmp_path_factory: pytest.TempPathFactory) -> MadeSky:
-    return make_catalog(tmp_path_factory.mktemp("sky") / "made", seed=1, ra=10.0)
-
-
-@pytest.fixture(scope="module")
 def run(sky: MadeSky, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a model that is badly calibrated."""
     folder = tile_run(sky, tmp_path_factory.mktemp("run") / "RUN")
     put_scores(folder, sky.truth, steepness=STEEPNESS, excess=EXCESS)
     return folder
-
-
-@pytest.fixture
-def labels(sky: MadeSky, tmp_path: Path) -> Path:
-    return labels_of(sky.truth, tmp_path / "labels.parquet")
 
 
 @pytest.fixture

@@ -40,11 +40,6 @@ FIGURES = {
 
 
 @pytest.fixture(scope="module")
-def sky(tmp_path_factory: pytest.TempPathFactory) -> MadeSky:
-    return make_catalog(tmp_path_factory.mktemp("sky") / "made", seed=1, ra=10.0)
-
-
-@pytest.fixture(scope="module")
 def run(sky: MadeSky, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tile_run(sky, tmp_path_factory.mktemp("run") / "RUN_<b>")
     put_scores(folder, sky.truth)
@@ -61,11 +56,6 @@ def evaluated(
     code, said = evaluate(run, labels, folder / "out", "--no-baselines")
     assert code == 0, said
     return folder / "out", said
-
-
-@pytest.fixture
-def labels(sky: MadeSky, tmp_path: Path) -> Path:
-    return labels_of(sky.truth, tmp_path / "labels.parquet")
 
 
 def test_an_evaluation_says_what_is_known_to_be_true(

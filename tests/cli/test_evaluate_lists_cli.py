@@ -17,7 +17,6 @@ from tests.evaluated_runs import (
     error,
     evaluate,
     labels_of,
-    make_catalog,
     put_scores,
     tile_run,
 )
@@ -31,20 +30,10 @@ from xsaga.run.training_area import write_learnt_area
 
 
 @pytest.fixture(scope="module")
-def sky(tmp_path_factory: pytest.TempPathFactory) -> MadeSky:
-    return make_catalog(tmp_path_factory.mktemp("sky") / "made", seed=1, ra=10.0)
-
-
-@pytest.fixture(scope="module")
 def run(sky: MadeSky, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tile_run(sky, tmp_path_factory.mktemp("run") / "RUN")
     put_scores(folder, sky.truth)
     return folder
-
-
-@pytest.fixture
-def labels(sky: MadeSky, tmp_path: Path) -> Path:
-    return labels_of(sky.truth, tmp_path / "labels.parquet")
 
 
 def strangers(truth: pd.DataFrame) -> set[int]:

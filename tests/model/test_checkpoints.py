@@ -73,7 +73,7 @@ def same(one: Fit, other: Fit) -> bool:
         {"optimizer": "ranger", "loss": "focal", "sampling": "balanced"},
     ],
 )
-@pytest.mark.parametrize("architecture", [TINY, XRESNET], ids=["residual", "xresnet"])
+@pytest.mark.parametrize("architecture", [TINY, XRESNET], ids=["foveal", "xresnet"])
 def test_a_training_that_stops_after_any_epoch_ends_with_the_same_weights(
     tmp_path: Path, variant: dict[str, str], architecture: Architecture
 ) -> None:

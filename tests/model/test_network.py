@@ -8,17 +8,8 @@ from xsaga.errors import ModelError
 from xsaga.model.network import Architecture, build_network, inference_copy
 
 CPU = torch.device("cpu")
-FOVEAL = Architecture(
-    kind="foveal",
-    stem_channels=6,
-    stage_channels=(8, 12),
-    stage_blocks=(1, 1),
-    surround_channels=(6, 8),
-)
 XRESNET = Architecture(kind="xresnet", stem_channels=4, stage_channels=(6, 8), stage_blocks=(1, 1))
-EACH = pytest.mark.parametrize(
-    "architecture", [TINY, FOVEAL, XRESNET], ids=["residual", "foveal", "xresnet"]
-)
+EACH = pytest.mark.parametrize("architecture", [TINY, XRESNET], ids=["foveal", "xresnet"])
 
 
 @EACH
@@ -52,7 +43,7 @@ def test_the_logit_is_the_head_on_the_features(architecture: Architecture) -> No
 
 
 def test_the_surround_of_the_centre_counts() -> None:
-    network = toy_network(FOVEAL, seed=6)
+    network = toy_network(TINY, seed=6)
     empty = torch.zeros(1, 3, 48, 48)
     beside = empty.clone()
     beside[..., :8, 20:28] = 3
@@ -95,12 +86,11 @@ def test_the_centre_counts_more_than_the_edge() -> None:
         ({"stage_channels": (8, 8, 8, 10**9)}, "channels"),
         ({"dropout": 1.0}, "dropout"),
         ({"centre_width": float("nan")}, "centre_width"),
-        ({"kind": "transformer"}, "none of foveal, xresnet, residual"),
+        ({"kind": "transformer"}, "none of foveal, xresnet"),
         ({"surround_channels": ()}, "surround_channels"),
         ({"surround_channels": (0,)}, "channels"),
         ({"centre_share": 0.0}, "centre_share"),
         ({"photometry": -1}, "photometry"),
-        ({"photometry": 7, "kind": "residual"}, "takes no photometry"),
         ({"photometry": 7, "kind": "xresnet"}, "takes no photometry"),
     ],
 )

@@ -132,7 +132,7 @@ def test_a_model_keeps_its_feature_space(
     ("key", "tensor", "message"),
     [
         ("features.mean", None, "is missing"),
-        ("features.whitening", torch.zeros(36, 35), r"needs torch.float32 \(36, 36\)"),
+        ("features.whitening", torch.zeros(24, 23), r"needs torch.float32 \(24, 24\)"),
         ("statistics.mean", torch.zeros(9, dtype=torch.float64), "torch.float64"),
         ("statistics.whitening", torch.full((9, 9), torch.nan), "not finite"),
         ("shadow", torch.zeros(1), "not part of"),

@@ -5,14 +5,12 @@ import pytest
 import torch
 
 from tests.toy_cutouts import toy_cutouts
+from tests.toy_model import TINY
 from xsaga.errors import ModelError
-from xsaga.model.architecture import Architecture
 from xsaga.model.fit_settings import FitSettings
 from xsaga.model.preprocess import Stretch
 from xsaga.model.side_tasks import side_loss, standardised
 from xsaga.model.training import fit
-
-TINY = Architecture(kind="residual", stem_channels=4, stage_channels=(8,), stage_blocks=(1,))
 
 
 def test_quantities_get_one_scale_and_unknown_ones_stay_unknown() -> None:

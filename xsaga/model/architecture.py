@@ -9,7 +9,7 @@ from xsaga.errors import ModelError
 _MAX_STAGES, _MAX_BLOCKS, _MAX_CHANNELS = 8, 64, 4096
 _MAX_PHOTOMETRY = 100
 
-KINDS = ("foveal", "xresnet", "residual")
+KINDS = ("foveal", "xresnet")
 """Networks that can be built, each in a module of that name."""
 
 
@@ -19,7 +19,7 @@ class Architecture:
 
     Parameters
     ----------
-    kind : {'foveal', 'xresnet', 'residual'}
+    kind : {'foveal', 'xresnet'}
         Which network; the other values are its sizes.
     bands : int
         Image planes.
@@ -31,7 +31,7 @@ class Architecture:
         Residual blocks of each stage.
     centre_width : float
         Standard deviation of the Gaussian weight of the centred mean, as a fraction of the side
-        of the maps ('residual' and 'foveal').
+        of the maps ('foveal').
     dropout : float
         Probability with which a pooled feature is dropped in training.
     surround_channels : tuple of int

@@ -11,14 +11,12 @@ from torch import nn
 from xsaga.model.architecture import Architecture
 from xsaga.model.foveal import FovealNetwork
 from xsaga.model.layers import ConvNorm, CutoutNetwork
-from xsaga.model.residual import ResidualNetwork
 from xsaga.model.xresnet import WhitenedConv, XResNet
 
 __all__ = ["Architecture", "CutoutNetwork", "build_network", "inference_copy"]
 
-_NETWORKS: dict[str, type[FovealNetwork] | type[ResidualNetwork] | type[XResNet]] = {
+_NETWORKS: dict[str, type[FovealNetwork] | type[XResNet]] = {
     "foveal": FovealNetwork,
-    "residual": ResidualNetwork,
     "xresnet": XResNet,
 }
 

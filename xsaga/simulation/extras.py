@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import AbstractContextManager
 from typing import Any
 
 from xsaga.errors import MissingExtraError
@@ -28,6 +29,21 @@ def import_sep() -> Any:
         When it is not installed.
     """
     return _imported("sep")
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Keep linear algebra to one thread within a block.
+
+    Bricks are simulated side by side, one a core: more threads only get into each other's way, and
+    sums of another number of threads end in other bytes.
+
+    Raises
+    ------
+    MissingExtraError
+        When threadpoolctl is not installed.
+    """
+    limits: AbstractContextManager[object] = _imported("threadpoolctl").threadpool_limits(1)
+    return limits
 
 
 def _imported(name: str) -> Any:

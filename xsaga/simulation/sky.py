@@ -23,7 +23,7 @@ from xsaga.simulation.coadd_grid import BRICK_PIXELS, CoaddGrid
 from xsaga.simulation.conditions import Conditions, observing_conditions
 from xsaga.simulation.drawing.render import render_model
 from xsaga.simulation.dust import reddening
-from xsaga.simulation.extras import import_galsim, import_sep
+from xsaga.simulation.extras import import_galsim, import_sep, one_blas_thread
 from xsaga.simulation.measuring.catalog import measured_catalog
 from xsaga.simulation.observing.observe import observe
 from xsaga.simulation.population.objects import draw_objects
@@ -309,17 +309,20 @@ def _leave_interrupts_to_parent() -> None:
 
 def _simulate_brick(task: _BrickTask) -> _BrickResult:
     """Draw, render, observe and write one brick."""
-    brick, sky = task.brick, task.sky
-    grid = CoaddGrid(brick.ra, brick.dec, task.pixels)
-    conditions = observing_conditions(brick, sky)
-    around = objects_around(grid, sky)
-    model = render_model(grid, around, conditions)
-    coadd = observe(model, grid, brick, around, conditions, sky.generator(brick, 2))
-    write_coadd(task.root, brick, grid, coadd, conditions)
+    with one_blas_thread():
+        brick, sky = task.brick, task.sky
+        grid = CoaddGrid(brick.ra, brick.dec, task.pixels)
+        conditions = observing_conditions(brick, sky)
+        around = objects_around(grid, sky)
+        model = render_model(grid, around, conditions)
+        coadd = observe(model, grid, brick, around, conditions, sky.generator(brick, 2))
+        write_coadd(task.root, brick, grid, coadd, conditions)
 
-    x, y = grid.pixel_positions(around["ra"].to_numpy(), around["dec"].to_numpy())
-    ebv = reddening(brick, sky)
-    catalog = measured_catalog(around, grid, brick, coadd, conditions, ebv, sky.generator(brick, 3))
-    own = (around["brickid"] == brick.brickid).to_numpy() & grid.inside(x, y)
-    truth = around[own].reset_index(drop=True)
-    return _BrickResult(truth, catalog.sources, catalog.redshifts, conditions)
+        x, y = grid.pixel_positions(around["ra"].to_numpy(), around["dec"].to_numpy())
+        ebv = reddening(brick, sky)
+        catalog = measured_catalog(
+            around, grid, brick, coadd, conditions, ebv, sky.generator(brick, 3)
+        )
+        own = (around["brickid"] == brick.brickid).to_numpy() & grid.inside(x, y)
+        truth = around[own].reset_index(drop=True)
+        return _BrickResult(truth, catalog.sources, catalog.redshifts, conditions)
