@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xsaga.model.inference import ImageArray
+from xsaga.model.images import ImageArray
 
 Sampling = Literal["natural", "balanced"]
 

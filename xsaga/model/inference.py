@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from xsaga.errors import ModelError
 from xsaga.model.device import DTYPES, Precision, exact_float32
+from xsaga.model.images import ImageArray
 from xsaga.model.network import CutoutNetwork, inference_copy
 from xsaga.model.novelty import FeatureSpace, image_statistics
 from xsaga.model.photometry import checked_photometry
@@ -18,43 +18,6 @@ from xsaga.model.preprocess import Stretch, resample
 
 DEFAULT_BATCH = {"cpu": 64, "cuda": 512}
 """Images in a batch: on a CPU few enough for its caches, on a GPU enough to fill it."""
-
-
-class ImageArray(Protocol):
-    """What images may come as: an ndarray, a `numpy.memmap`, anything that slices like one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, bands, size, size)."""
-
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        """A float type; half precision is moved as it is, others as float32."""
-
-    def __getitem__(self, rows: slice | NDArray[np.int64], /) -> NDArray[np.floating]:
-        """Give some of the images."""
-
-
-def check_images(images: ImageArray, bands: int) -> None:
-    """Refuse what is not a stack of square float images.
-
-    Parameters
-    ----------
-    images : ImageArray
-        What was given.
-    bands : int
-        Image planes that are needed.
-
-    Raises
-    ------
-    ModelError
-        Saying what was given and what is needed.
-    """
-    shape = tuple(images.shape)
-    if len(shape) != 4 or shape[1] != bands or shape[2] != shape[3] or shape[2] == 0:
-        raise ModelError(f"images of shape {shape}: give (N, {bands}, size, size)")
-    if np.dtype(images.dtype).kind != "f":
-        raise ModelError(f"images of type {images.dtype}: give floats, nanomaggies per pixel")
 
 
 class BatchedNetworks:

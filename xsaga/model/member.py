@@ -16,7 +16,7 @@ from xsaga.errors import ModelError
 from xsaga.model.batches import epoch_rows, read_ahead
 from xsaga.model.device import exact_float32
 from xsaga.model.fit_settings import FitSettings
-from xsaga.model.inference import ImageArray
+from xsaga.model.images import ImageArray
 from xsaga.model.losses import make_loss
 from xsaga.model.network import Architecture, build_network
 from xsaga.model.optimizers import make_optimizer, one_cycle, set_rates

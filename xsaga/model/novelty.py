@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,11 +20,9 @@ from numpy.typing import NDArray
 from xsaga.errors import ModelError
 from xsaga.model.broken_cutouts import FAULTS, Fault, uncovered
 from xsaga.model.device import DTYPES, Precision, exact_float32
+from xsaga.model.images import ImageArray
 from xsaga.model.network import CutoutNetwork, inference_copy
 from xsaga.model.preprocess import Stretch
-
-if TYPE_CHECKING:  # scoring in batches needs this module
-    from xsaga.model.inference import ImageArray
 
 FALSE_ALARMS = 0.005
 """Share of good cutouts that the limits are set to flag."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from xsaga.errors import ModelError
 from xsaga.model.device import PrecisionChoice, resolve_device, resolve_precision
-from xsaga.model.inference import BatchedNetworks, ImageArray, check_images
+from xsaga.model.images import ImageArray, check_images
+from xsaga.model.inference import BatchedNetworks
 from xsaga.model.weights import Model
 
 SCALE_TOLERANCE = 1e-3

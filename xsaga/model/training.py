@@ -23,7 +23,8 @@ from xsaga.model.checkpoints import Checkpoints
 from xsaga.model.device import PrecisionChoice, resolve_device, resolve_precision
 from xsaga.model.fit_settings import FitSettings
 from xsaga.model.folds import assign_folds, check_folds
-from xsaga.model.inference import BatchedNetworks, ImageArray, check_images
+from xsaga.model.images import ImageArray, check_images
+from xsaga.model.inference import BatchedNetworks
 from xsaga.model.member import MemberTraining
 from xsaga.model.metrics import (
     area_under_curve,
