@@ -25,7 +25,8 @@ import pandas as pd
 from saga_comparison import draw_figure, print_distances, print_satellites, real_galaxies
 from satellite_twins import measured_twins
 
-from xsaga.catalog.cuts import apply_cuts, named_cuts
+from xsaga.catalog.cuts import Cuts, apply_cuts, named_cuts
+from xsaga.catalog.matching import BrightObjects
 from xsaga.catalog.partition import partition_catalog
 from xsaga.catalog.readers import Catalog
 from xsaga.sky.footprint import make_footprint
@@ -92,7 +93,8 @@ def print_cuts(sources: pd.DataFrame, near: pd.DataFrame | None) -> None:
     """Print efficiency on the natural sky, and completeness with the near galaxies added."""
     print("\ncut         r          passing/deg² ... efficiency  completeness; near: outside masks")
     for name, bright, faint in (("desi-lowz", 19, 21), ("saga2", 17, 20.75), ("saga2", 19, 20.75)):
-        passed, flow = apply_cuts(sources, named_cuts(name))
+        cuts = named_cuts(name)
+        passed, flow = apply_cuts(sources, cuts, bright_objects(sources, cuts))
         inside = sources["mag_r"].between(bright, faint).to_numpy()
         low = sources["is_lowz"].to_numpy()
         kept = (passed == 0) & inside
@@ -103,13 +105,20 @@ def print_cuts(sources: pd.DataFrame, near: pd.DataFrame | None) -> None:
         )
         if near is not None:
             unmasked = near["maskbits"] & MASKED == 0
-            more = near[near["is_lowz"] & near["mag_r"].between(bright, faint) & unmasked]
-            flags, flow = apply_cuts(more, named_cuts(name))
+            added = near["training"] & near["is_lowz"]
+            more = near[added & near["mag_r"].between(bright, faint) & unmasked]
+            flags, flow = apply_cuts(more, cuts, bright_objects(near, cuts))
             weights = _natural_weights(more, sources[inside & low])
             line += f"; near: {np.average(flags == 0, weights=weights):6.1%} of {len(more)}"
         print(line)
         if near is not None and name == "desi-lowz":
             print(flow.format())
+
+
+def bright_objects(sources: pd.DataFrame, cuts: Cuts) -> BrightObjects | None:
+    """Give the objects whose surroundings the cuts leave out, as a run does."""
+    limit = cuts.bright_object_limit
+    return None if limit is None else BrightObjects.among(sources, limit)
 
 
 def _natural_weights(near: pd.DataFrame, natural: pd.DataFrame) -> np.ndarray:
@@ -138,7 +147,6 @@ def main() -> None:
     real = real_galaxies(options.saga)
     sources = measured_sources(options.sky)
     near = measured_sources(options.near) if options.near else None
-    near = near[near["training"] & near["is_lowz"]] if near is not None else None
     parts = [as_saga(sources), as_saga(measured_twins(real, options.twins))]
     simulated = pd.concat(parts, ignore_index=True)
     simulated.loc[simulated["training"].astype(bool), "rate"] = 1e-9  # for z < 0.03 only

@@ -20,11 +20,11 @@ from tests.evaluated_runs import (
 )
 from tests.small_runs import make_small_sky, targets_of, xsaga
 from xsaga.config import CutsConfig
-from xsaga.model.card import LEARNT_FILE, ModelCard, read_card, write_card
+from xsaga.model.card import CALIBRATED_FILE, LEARNT_FILE, ModelCard, read_card, write_card
 from xsaga.model.weights import load_model
 from xsaga.paths import RunPaths
 from xsaga.run.base_rates import known_list_rate
-from xsaga.run.training_area import ORDER, learnt_area, write_learnt_area
+from xsaga.run.training_area import ORDER, read_area, write_area
 from xsaga.sky.tiles import tile_pixels
 
 STEEPNESS, EXCESS = 1.5, 3.0
@@ -128,7 +128,7 @@ def test_the_same_inputs_give_the_same_bytes(
 ) -> None:
     assert calibrate(run, labels, tmp_path / "again", "--name", "anew")[0] == 0
     files = sorted(path.name for path in calibrated[0].iterdir())
-    assert files == ["card.json", "weights.safetensors"]
+    assert files == ["calibrated-on.moc.fits", "card.json", "weights.safetensors"]
     for name in files:
         assert (calibrated[0] / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
@@ -192,7 +192,7 @@ def test_labels_of_where_the_model_learnt_are_refused(sky: MadeSky, tmp_path: Pa
     run = tile_run(sky, tmp_path / "RUN")
     put_scores(run, sky.truth)
     weights, truth = tmp_path / "toy", sky.truth
-    write_learnt_area(weights, truth.head(1))
+    write_area(weights / LEARNT_FILE, truth.head(1))
     here = tile_pixels(truth["ra"], truth["dec"], ORDER)
     seen = here == here[0]
     assert 0 < seen.sum() < 100
@@ -205,9 +205,12 @@ def test_labels_of_where_the_model_learnt_are_refused(sky: MadeSky, tmp_path: Pa
     code, said = calibrate(run, elsewhere, tmp_path / "anew")
     assert code == 0, said
     # The new model has learnt where the old one has.
-    area = learnt_area(tmp_path / "anew")
+    area = read_area(tmp_path / "anew" / LEARNT_FILE)
     assert area is not None
     np.testing.assert_array_equal(area.contains(truth["ra"], truth["dec"]), seen)
+    calibrated_on = read_area(tmp_path / "anew" / CALIBRATED_FILE)
+    assert calibrated_on is not None
+    np.testing.assert_array_equal(calibrated_on.contains(truth["ra"], truth["dec"]), ~seen)
     (weights / LEARNT_FILE).write_bytes(b"no map")
     assert "MOC" in error(run, elsewhere, tmp_path / "out")[1]
 

@@ -22,11 +22,13 @@ from tests.evaluated_runs import (
 )
 from tests.small_runs import xsaga
 from tests.toy_model import TINY, toy_model
-from xsaga.model.card import TrainingSet
+from xsaga.config import CutsConfig
+from xsaga.model.card import CALIBRATED_FILE, LEARNT_FILE, TrainingSet
 from xsaga.model.novelty import STATISTICS, Cloud, FeatureSpace, Novelty
 from xsaga.model.weights import save_model
 from xsaga.paths import RunPaths
-from xsaga.run.training_area import write_learnt_area
+from xsaga.run.base_rates import list_rate
+from xsaga.run.training_area import write_area
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,7 @@ def test_a_list_that_goes_on_into_the_unfamiliar_says_so(
 def test_an_estimate_needs_the_model_that_the_run_was_scored_with(
     sky: MadeSky, labels: Path, tmp_path: Path
 ) -> None:
+    model_with(tmp_path / "toy", list_rate(CutsConfig(name="none"), 0.02))
     run = tile_run(sky, tmp_path / "RUN", "--base-rate", "estimate")
     put_scores(run, sky.truth)
     assert evaluate(run, labels, tmp_path / "out", "--no-baselines")[0] == 0
@@ -183,11 +186,35 @@ def test_labels_of_where_the_model_learnt_are_refused(
     run = tile_run(sky, tmp_path / "RUN")
     put_scores(run, sky.truth)
     assert evaluate(run, labels, tmp_path / "before", "--no-baselines")[0] == 0
-    write_learnt_area(tmp_path / "toy", sky.truth.head(1))
+    write_area(tmp_path / "toy" / LEARNT_FILE, sky.truth.head(1))
     code, line = error(run, labels, tmp_path / "out")
     assert code == 1
     assert "of the labelled sources lie where the model learnt" in line
     assert not (tmp_path / "out").exists()
+    # What was learnt on a simulated sky says nothing of the same place on the real one.
+    real = labels_of(sky.truth, tmp_path / "real.parquet", simulated=False)
+    assert evaluate(run, real, tmp_path / "out", "--no-baselines")[0] == 0
+
+
+def test_reliability_where_the_model_was_calibrated_is_no_aim(
+    sky: MadeSky, labels: Path, tmp_path: Path
+) -> None:
+    model_with(tmp_path / "toy", {})
+    run = tile_run(sky, tmp_path / "RUN")
+    put_scores(run, sky.truth)
+
+    def judged(out: Path) -> tuple[set[str], str]:
+        assert evaluate(run, labels, out, "--no-baselines")[0] == 0
+        found = content(out)
+        return {aim["what"].split()[0] for aim in found["aims"]}, " ".join(found["notes"])
+
+    aims, notes = judged(tmp_path / "before")
+    assert {"expected", "share"} < aims
+    assert "calibrated" not in notes
+    write_area(tmp_path / "toy" / CALIBRATED_FILE, sky.truth)
+    aims, notes = judged(tmp_path / "after")
+    assert not aims & {"expected", "share"}
+    assert f"{len(sky.truth):,} labelled sources lie where the model was calibrated" in notes
 
 
 def test_the_page_tells_how_well_unfamiliar_cutouts_are_known(

@@ -52,7 +52,7 @@ def test_baselines_learn_on_another_sky(tmp_path: Path) -> None:
     evaluated = joined(evaluated_sky, tmp_path)
     labels = Labels.read(labels_of(training_sky.truth, tmp_path / "training.parquet"))
     sky = TrainingSky((str(training_sky.catalog),), labels)
-    training = read_training_set(sky, (19.0, 21.0), evaluated)
+    training = read_training_set(sky, (19.0, 21.0), evaluated, labels)
     result = score_held_out(training, evaluated, seed=1, workers=1)
     assert set(result.scores) == set(BASELINES)
     for score in result.scores.values():
@@ -86,7 +86,9 @@ def test_a_row_that_occurs_again_is_trained_on_once(tmp_path: Path) -> None:
     again = tmp_path / "again.fits"
     vstack([rows, rows[100:130]]).write(again)
     evaluated = joined(other, tmp_path)
-    training = read_training_set(TrainingSky((str(again),), labels), (19.0, 21.0), evaluated)
+    training = read_training_set(
+        TrainingSky((str(again),), labels), (19.0, 21.0), evaluated, labels
+    )
     assert len(training.sources) == training.sources["source_id"].nunique() == COUNT - 7
     assert training.left_out == {REPEATED: 30, CONFLICT: 7}
     facts = score_held_out(training, evaluated, seed=1, workers=1).facts
@@ -142,7 +144,7 @@ def test_the_training_sky_must_lie_elsewhere(tmp_path: Path) -> None:
     evaluated = joined(sky, tmp_path)
     labels = Labels.read(labels_of(sky.truth, tmp_path / "training.parquet"))
     with pytest.raises(EvaluationError, match="trained elsewhere"):
-        read_training_set(TrainingSky((str(sky.catalog),), labels), (19.0, 21.0), evaluated)
+        read_training_set(TrainingSky((str(sky.catalog),), labels), (19.0, 21.0), evaluated, labels)
 
 
 def test_labels_of_another_sky_are_refused(tmp_path: Path) -> None:
@@ -150,5 +152,18 @@ def test_labels_of_another_sky_are_refused(tmp_path: Path) -> None:
     labels = Labels.read(labels_of(other.truth, tmp_path / "other.parquet"))
     with pytest.raises(EvaluationError, match="give the labels of that sky"):
         read_training_set(
-            TrainingSky((str(sky.catalog),), labels), (19.0, 21.0), joined(other, tmp_path)
+            TrainingSky((str(sky.catalog),), labels), (19.0, 21.0), joined(other, tmp_path), labels
+        )
+
+
+@pytest.mark.parametrize("other", [{"z_limit": 0.05}, {"simulated": False}])
+def test_baselines_trained_for_something_else_are_refused(
+    tmp_path: Path, other: dict[str, object]
+) -> None:
+    sky, judged = made(tmp_path / "a", 1, 10.0), made(tmp_path / "b", 2, 20.0)
+    training = Labels.read(labels_of(sky.truth, tmp_path / "training.parquet", **other))  # type: ignore[arg-type]
+    by = Labels.read(labels_of(judged.truth, tmp_path / "by.parquet"))
+    with pytest.raises(EvaluationError, match="trained for what they are judged by"):
+        read_training_set(
+            TrainingSky((str(sky.catalog),), training), (19.0, 21.0), joined(judged, tmp_path), by
         )

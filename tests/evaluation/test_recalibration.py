@@ -112,7 +112,11 @@ def test_labels_of_another_sky_are_refused(tmp_path: Path) -> None:
 def test_scores_that_mean_the_reverse_are_refused() -> None:
     scored, truth = made(4000, 7)
     sample = CalibrationSample(
-        -scored["logit"].to_numpy(), scored["p_lowz"].to_numpy(), truth["is_lowz"].to_numpy(), {}
+        -scored["logit"].to_numpy(),
+        scored["p_lowz"].to_numpy(),
+        truth["is_lowz"].to_numpy(),
+        scored[["ra", "dec"]],
+        {},
     )
     with pytest.raises(EvaluationError, match="higher scores are not more likely"):
         recalibrate(sample)

@@ -117,9 +117,8 @@ def test_a_rate_is_known_within_the_cuts_of_the_calibration_only() -> None:
     assert without_list_rates(card.training_set.numbers) == {"images": 1.0}
 
 
-def test_a_card_of_an_earlier_xsaga_knows_its_rate_without_cuts() -> None:
-    assert known_list_rate(_card(), CutsConfig(name="none")) == CARD_RATE
-    assert known_list_rate(_card(), CutsConfig(name="desi-lowz")) is None
+def test_a_card_that_was_not_calibrated_on_a_run_knows_no_rate() -> None:
+    assert known_list_rate(_card(), CutsConfig(name="none")) is None
 
 
 @pytest.mark.parametrize("choice", ["", "guess", "0", "1.0", "nan", "-0.1"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
@@ -29,6 +30,20 @@ class BrightObjects:
     ra: NDArray[np.float64]
     dec: NDArray[np.float64]
     radius: NDArray[np.float64]
+
+    @classmethod
+    def among(cls, sources: pd.DataFrame, limit: float) -> BrightObjects:
+        """Take the extended sources brighter than a limit.
+
+        Parameters
+        ----------
+        sources : DataFrame
+            ``ra``, ``dec`` (deg), ``mag_r``, ``radius`` (arcsec).
+        limit : float
+            Dereddened r magnitude.
+        """
+        bright = sources[(sources["mag_r"] < limit) & (sources["radius"] > 0)]
+        return cls(*(bright[name].to_numpy(np.float64) for name in ("ra", "dec", "radius")))
 
     def __len__(self) -> int:
         return len(self.ra)

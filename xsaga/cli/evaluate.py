@@ -40,7 +40,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     "--bricks-table",
     metavar="FILE",
     type=_FILE,
-    help="Table of bricks with area and psfsize_r; by default that of the run's brick tree.",
+    help="Table of bricks with area and psfsize_r; by default that of the run's brick tree, if "
+    "that is on disk.",
 )
 @click.option(
     "--baseline-training",

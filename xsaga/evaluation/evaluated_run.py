@@ -37,6 +37,8 @@ class EvaluatedRun:
         What the model's card says of UNFAMILIAR; None where it says nothing.
     card_missing : str
         Why the model's card is not known; empty where it is.
+    calibrated_on : int
+        Labelled sources that lie where the model was calibrated.
     area_deg2 : float or None
         Area of the run.
     area_from : str
@@ -54,6 +56,7 @@ class EvaluatedRun:
     z_limit: float | None
     novelty: Novelty | None
     card_missing: str
+    calibrated_on: int
     area_deg2: float | None
     area_from: str
     psf_from: str

@@ -185,7 +185,7 @@ def judge(
     unlabelled = int((~sources["labelled"]).sum())
     if settings.unlabelled == "not-lowz":
         sources["labelled"] = True
-    baselines = _baselines(sources, settings, training)
+    baselines = _baselines(sources, settings, training, labels)
     near_z = min(NEAR_Z, labels.z_limit)
     sources["near"] = sources["lowz"] & (sources["z_true"] < near_z)
     last = sources["unfamiliar"].to_numpy(bool) & run.unfamiliar_last
@@ -253,7 +253,11 @@ def judge(
         "published": PUBLISHED,
         "published_z": {"completeness": NEAR_Z, "purity": PUBLISHED_Z},
         "baselines": baselines.facts if baselines else None,
-        "aims": aims(results[REFERENCE_CUTS], details["reliability"], near_z),
+        "aims": aims(
+            results[REFERENCE_CUTS],
+            () if run.calibrated_on else details["reliability"],
+            near_z,
+        ),
         "notes": notes(run, labels, counts, left_out, unlabelled / len(sources), fate),
     }
     return {key: _plain(value) for key, value in content.items()}
@@ -300,10 +304,7 @@ def _passes(sources: pd.DataFrame, name: str) -> NDArray[np.bool_]:
     cuts = named_cuts(name)
     bright = None
     if cuts.bright_object_limit is not None:
-        near = sources[(sources["mag_r"] < cuts.bright_object_limit) & (sources["radius"] > 0)]
-        bright = BrightObjects(
-            *(near[column].to_numpy(np.float64) for column in ("ra", "dec", "radius"))
-        )
+        bright = BrightObjects.among(sources, cuts.bright_object_limit)
     flags, _ = apply_cuts(sources, cuts, bright)
     passed: NDArray[np.bool_] = flags == 0
     return passed
@@ -319,13 +320,16 @@ def _part(population: Population, rows: NDArray[np.bool_], meaning: str) -> Popu
 
 
 def _baselines(
-    sources: pd.DataFrame, settings: EvaluationSettings, training: TrainingSky | None
+    sources: pd.DataFrame,
+    settings: EvaluationSettings,
+    training: TrainingSky | None,
+    labels: Labels,
 ) -> BaselineScores | None:
     if not settings.baselines:
         return None
     if training is None:
         return score_in_folds(sources, settings.seed, settings.workers)
-    sky = read_training_set(training, (settings.r_min, settings.r_max), sources)
+    sky = read_training_set(training, (settings.r_min, settings.r_max), sources, labels)
     return score_held_out(sky, sources, settings.seed, settings.workers)
 
 

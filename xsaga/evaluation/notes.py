@@ -45,6 +45,11 @@ def notes(
         found.append("Weights and labels are not of the same kind of sky, simulated or real.")
     if run.card_missing:
         found.append(f"Not checked against the model's card: {run.card_missing}.")
+    if run.calibrated_on:
+        found.append(
+            f"{run.calibrated_on:,} labelled sources lie where the model was calibrated: the "
+            "reliability of its probabilities is not held out and is no aim here."
+        )
     if labels.z_limit != PUBLISHED_Z:
         found.append(
             f"Low redshift is z < {labels.z_limit:g} here, but z < {PUBLISHED_Z:g} in the "

@@ -42,6 +42,8 @@ class CalibrationSample:
         What the run said.
     positive : ndarray of bool, shape (N,)
         True below the labels' limit of redshift.
+    positions : DataFrame
+        N rows of ``ra``, ``dec`` (deg).
     left_out : dict of str to int
         Scored sources that are not in the sample, by the first reason that holds.
     """
@@ -49,6 +51,7 @@ class CalibrationSample:
     logit: NDArray[np.float64]
     p_lowz: NDArray[np.float64]
     positive: NDArray[np.bool_]
+    positions: pd.DataFrame
     left_out: dict[str, int]
 
 
@@ -108,6 +111,7 @@ def calibration_sample(scored: pd.DataFrame, labels: Labels, run: str) -> Calibr
         used["logit"].to_numpy(np.float64),
         used["p_lowz"].to_numpy(np.float64),
         positive,
+        used[["ra", "dec"]],
         {
             UNLABELLED: int(unlabelled.sum()),
             **left_out_counts(why),

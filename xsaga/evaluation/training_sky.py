@@ -40,21 +40,41 @@ class TrainingSky:
 
 
 def read_training_set(
-    sky: TrainingSky, r_range: tuple[float, float], evaluated: pd.DataFrame
+    sky: TrainingSky, r_range: tuple[float, float], evaluated: pd.DataFrame, labels: Labels
 ) -> TrainingSet:
     """Read the labelled sources of a training sky near a range of magnitudes.
 
     Of rows with the same identifier the first is taken, as a run does. Sources that were added to a
     simulated sky for training are taken too: that is what they are for.
 
+    Parameters
+    ----------
+    sky : TrainingSky
+        Catalog and labels to train on.
+    r_range : tuple of float
+        Evaluated range of r.
+    evaluated : DataFrame
+        Sources that will be judged: ``ra``, ``dec``.
+    labels : Labels
+        By what.
+
     Raises
     ------
     EvaluationError
-        The labels are of other sources or hold too few positives, or the training sky shares
-        patches of sky with the evaluated sources: then nothing would be held out.
+        The labels are of another class, sky or sources or hold too few positives, or the training
+        sky shares patches of sky with the evaluated sources: then nothing would be held out.
     CatalogError
         The catalog cannot be read.
     """
+    if (sky.labels.z_limit, sky.labels.simulated) != (labels.z_limit, labels.simulated):
+        kinds = [
+            f"z < {each.z_limit:g} on a {'simulated' if each.simulated else 'real'} sky"
+            for each in (sky.labels, labels)
+        ]
+        raise EvaluationError(
+            f"{sky.labels.path}: labels of {kinds[0]}, for sources that are judged by labels of "
+            f"{kinds[1]}: baselines must be trained for what they are judged by"
+        )
     low, high = r_range[0] - MARGIN, r_range[1] + MARGIN
     parts = []
     for batch in Catalog.of(sky.catalog).batches():

@@ -22,7 +22,10 @@ from xsaga.paths import placed
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
 LEARNT_FILE = "learnt-from.moc.fits"
-"""Map of the sky that a model learnt from; models of an earlier xsaga have none."""
+"""Map of the sky that a model learnt from."""
+
+CALIBRATED_FILE = "calibrated-on.moc.fits"
+"""Map of the sky that a model was calibrated on, where `xsaga calibrate` made it."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -53,13 +53,10 @@ def known_list_rate(card: ModelCard, cuts: CutsConfig) -> float | None:
     Returns
     -------
     float or None
-        None where the card does not tell it. Cards that tell no such rate at all, of an earlier
-        xsaga, have been calibrated on sources that passed no cuts.
+        None where the card does not tell it: labels that a model was trained on are no fair sample
+        of what passes any cuts, so only `xsaga calibrate` knows a rate.
     """
-    told = card.training_set.numbers
-    if any(key.startswith(_LIST_RATE) for key in told):
-        return told.get(_LIST_RATE + _words(cuts))
-    return card.calibration.target_rate if cuts == CutsConfig(name="none") else None
+    return card.training_set.numbers.get(_LIST_RATE + _words(cuts))
 
 
 def _words(cuts: CutsConfig) -> str:

@@ -16,14 +16,21 @@ from xsaga.evaluation.intervals import LEVEL
 from xsaga.evaluation.recalibration import Recalibration, calibration_sample, recalibrate
 from xsaga.evaluation.truth import Labels
 from xsaga.model.calibration import Calibration
-from xsaga.model.card import CARD_FILE, ModelCard, TrainingSet, is_model_name, read_card
+from xsaga.model.card import (
+    CALIBRATED_FILE,
+    CARD_FILE,
+    ModelCard,
+    TrainingSet,
+    is_model_name,
+    read_card,
+)
 from xsaga.model.metrics import held_out_metrics
 from xsaga.model.scoring import ScoreFlag
 from xsaga.model.weights import copy_model, model_folder
 from xsaga.run.base_rates import list_rate, without_list_rates
 from xsaga.run.finished import FinishedRun, read_finished_run
 from xsaga.run.tile import LOGIT
-from xsaga.run.training_area import refuse_learnt
+from xsaga.run.training_area import refuse_learnt, write_area
 from xsaga.targets.provenance import sha256_of
 
 _SINCE = "; recalibrated since: "
@@ -89,13 +96,15 @@ def calibrate_run(folder: Path, labels: Labels, out: Path, name: str | None) -> 
     card = _card_of(run, source)
     _refuse_mismatch(card, labels)
     scored = run.sources[run.sources["p_lowz"].notna()]
-    refuse_learnt(source, scored, labels)
+    refuse_learnt(source, card.simulated, scored, labels)
     scored = scored.assign(**{LOGIT: _logits(scored, card.calibration, folder)})
-    result = recalibrate(calibration_sample(scored, labels, f"{folder}"))
+    sample = calibration_sample(scored, labels, f"{folder}")
+    result = recalibrate(sample)
     familiar = (scored["score_flags"].to_numpy(np.int64) & ScoreFlag.UNFAMILIAR) == 0
     listed = result.calibration.probability(scored[LOGIT].to_numpy()[familiar]).mean()
     rates = list_rate(run.config.cuts, float(listed))
     new = _new_card(card, result, run, labels, called, rates)
+    write_area(out / CALIBRATED_FILE, sample.positions)
     copy_model(source, out, new)
     return CalibratedModel(out, new, result)
 

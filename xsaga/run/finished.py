@@ -13,7 +13,7 @@ from xsaga.config import FootprintConfig, RunConfig
 from xsaga.errors import EvaluationError, ModelError
 from xsaga.evaluation.evaluated_run import EvaluatedRun
 from xsaga.evaluation.truth import Labels
-from xsaga.model.card import CARD_FILE, ModelCard, read_card
+from xsaga.model.card import CALIBRATED_FILE, CARD_FILE, ModelCard, read_card
 from xsaga.model.scoring import ScoreFlag
 from xsaga.model.weights import model_folder
 from xsaga.paths import RunPaths
@@ -22,7 +22,7 @@ from xsaga.run.brick_facts import PSF_SIZE, bricks_tables, read_brick_facts
 from xsaga.run.folder import RunRecord, read_partition, read_record, read_run_config
 from xsaga.run.session import rank_settings
 from xsaga.run.tile import LOGIT, is_scored, tile_jobs
-from xsaga.run.training_area import refuse_learnt
+from xsaga.run.training_area import labelled_within, refuse_learnt
 from xsaga.sky.footprint import make_footprint
 from xsaga.targets.provenance import sha256_of
 from xsaga.targets.ranking import rank_targets
@@ -120,8 +120,12 @@ def read_run(
     """
     run = read_finished_run(folder)
     card, card_missing = _card_of(run)
+    calibrated_on = 0
     if card is not None:
-        refuse_learnt(model_folder(run.config.model.weights), run.sources, labels)
+        model = model_folder(run.config.model.weights)
+        refuse_learnt(model, card.simulated, run.sources, labels)
+        if labels.simulated == card.simulated:
+            calibrated_on = labelled_within(model / CALIBRATED_FILE, run.sources, labels)
     sources, base_rate = _as_delivered(run, card, card_missing)
     tables = [bricks_table] if bricks_table else bricks_tables(run.config.imaging.bricks)
     facts = read_brick_facts(tables)
@@ -143,6 +147,7 @@ def read_run(
         z_limit=None if card is None else card.training_set.numbers.get("z_limit"),
         novelty=None if card is None else card.novelty,
         card_missing=card_missing,
+        calibrated_on=calibrated_on,
         area_deg2=area_deg2,
         area_from=area_from,
         psf_from=psf_from,

@@ -1,6 +1,7 @@
-"""The part of the sky that a model learnt from, kept beside its weights, and who must not be there.
+"""Where on the sky a model learnt and was calibrated, kept beside its weights.
 
-What is judged or calibrated on objects that the networks have seen looks better than it is.
+What is judged or calibrated on objects that the networks have seen looks better than it is; so do
+probabilities that are judged on the objects that they were calibrated on.
 """
 
 from __future__ import annotations
@@ -19,71 +20,90 @@ from xsaga.sky.pixel_regions import MocRegion
 from xsaga.sky.tiles import tile_pixels
 
 ORDER = 8
-"""HEALPix order of the area: pixels of 14', between a cutout and a field of hosts."""
+"""HEALPix order of the areas: pixels of 14', between a cutout and a field of hosts."""
 
 
-def write_learnt_area(folder: Path, objects: pd.DataFrame) -> None:
-    """Write the pixels that hold objects as a MOC into a model's folder.
+def write_area(path: Path, objects: pd.DataFrame) -> None:
+    """Write the pixels that hold objects as a MOC.
 
     Parameters
     ----------
-    folder : Path
-        Of the model; made if absent.
+    path : Path
+        `LEARNT_FILE` or `CALIBRATED_FILE` in the folder of a model, which is made if absent.
     objects : DataFrame
-        What was learnt from: ``ra``, ``dec`` (deg); at least one.
+        What was learnt from or calibrated on: ``ra``, ``dec`` (deg); at least one.
     """
     pixels = np.unique(tile_pixels(objects["ra"], objects["dec"], ORDER)).astype(np.uint64)
     moc = MOC.from_healpix_cells(pixels, np.full(len(pixels), ORDER, np.uint8), ORDER)
-    with placed(folder / LEARNT_FILE) as temporary:
+    with placed(path) as temporary:
         moc.save(temporary, "fits", overwrite=True)
 
 
-def learnt_area(folder: Path) -> MocRegion | None:
-    """Read where a model learnt.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the model, see `xsaga.model.weights.model_folder`.
+def read_area(path: Path) -> MocRegion | None:
+    """Read an area that `write_area` wrote.
 
     Returns
     -------
     MocRegion or None
-        None for a model that does not tell it, of an earlier xsaga.
+        None where there is no such file: the model does not tell.
 
     Raises
     ------
     FootprintError
         The file is damaged.
     """
-    path = folder / LEARNT_FILE
     return MocRegion.from_file(path) if path.is_file() else None
 
 
-def refuse_learnt(folder: Path, sources: pd.DataFrame, labels: Labels) -> None:
+def labelled_within(path: Path, sources: pd.DataFrame, labels: Labels) -> int:
+    """Count labelled sources in an area.
+
+    Parameters
+    ----------
+    path : Path
+        File of the area; none of the sources is in one that is not told.
+    sources : DataFrame
+        Sources: ``source_id``, ``ra``, ``dec``.
+    labels : Labels
+        What is known of them; labels of no such source do not matter.
+
+    Raises
+    ------
+    FootprintError
+        The file is damaged.
+    """
+    area = read_area(path)
+    if area is None:
+        return 0
+    inside = sources[area.contains(sources["ra"], sources["dec"])].reset_index(drop=True)
+    return int(join_labels(inside, labels)[0]["labelled"].sum()) if len(inside) else 0
+
+
+def refuse_learnt(folder: Path, simulated: bool, sources: pd.DataFrame, labels: Labels) -> None:
     """Refuse labels of sources that lie where a model learnt.
 
     Parameters
     ----------
     folder : Path
         Of the model.
+    simulated : bool
+        Whether the model learnt from simulated images. The real sky and a simulated one share
+        places, but no pixels.
     sources : DataFrame
         Sources that would be judged or calibrated on: ``source_id``, ``ra``, ``dec``.
     labels : Labels
-        What is known of them; labels of no such source do not matter.
+        What is known of them.
 
     Raises
     ------
     EvaluationError
-        A labelled source lies in a pixel of `learnt_area`.
+        A labelled source lies where the model learnt.
     FootprintError
         The file of the area is damaged.
     """
-    area = learnt_area(folder)
-    if area is None:
-        return
-    inside = sources[area.contains(sources["ra"], sources["dec"])].reset_index(drop=True)
-    count = int(join_labels(inside, labels)[0]["labelled"].sum()) if len(inside) else 0
+    count = 0
+    if labels.simulated == simulated:
+        count = labelled_within(folder / LEARNT_FILE, sources, labels)
     if count:
         raise EvaluationError(
             f"{labels.path}: {count:,} of the labelled sources lie where the model learnt "
