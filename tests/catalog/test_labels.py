@@ -239,6 +239,7 @@ def test_every_row_is_in_exactly_one_object(seed: int, count: int) -> None:
             "z": random.uniform(0, 0.1, count),
             "z_quality": random.integers(3, 5, count),
             "shred": random.uniform(size=count) < 0.2,
+            "conflict": False,
             "kind": "",
             "host": "",
             "source": "x",
@@ -358,6 +359,19 @@ def test_file_of_labels_and_back(tmp_path: Path) -> None:
     rows = read_redshifts(catalog, 0, 3, RowCounts(), ReadingNotes())
     again = make_labels(rows, LabelSettings()).table
     pd.testing.assert_frame_equal(again[LABEL_SCHEMA.names], back.table, check_dtype=False)
+
+
+def test_a_conflict_stays_one_when_labels_are_joined_with_others(tmp_path: Path) -> None:
+    labels = labels_of(objects(z=[0.01, 0.1]), objects(z=[0.2]), folder=tmp_path)
+    assert labels.table.sort_values("ra")["conflict"].tolist() == [True, False]
+    path = tmp_path / "labels.parquet"
+    write_labels(path, labels.table, labels.conflicts, {"z_limit": 0.03})
+    (catalog,) = redshift_catalogs(path, "auto", {})
+    rows = read_redshifts(catalog, 0, 3, RowCounts(), ReadingNotes())
+    again = make_labels(rows, LabelSettings())
+    assert again.table.sort_values("ra")["conflict"].tolist() == [True, False]
+    assert again.conflicting == 1
+    assert len(again.conflicts) == 1
 
 
 def test_morphology_is_kept_and_is_that_of_the_row_that_is_kept(tmp_path: Path) -> None:

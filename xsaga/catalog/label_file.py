@@ -59,6 +59,11 @@ class LabelFile:
     table: pd.DataFrame
     record: dict[str, Any]
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the objects are those of a simulated sky."""
+        return bool(self.record.get("simulated", False))
+
 
 def conflicts_path(path: Path) -> Path:
     """Where the conflicts of a file of labels are listed: ``<name>-conflicts.csv`` beside it."""

@@ -134,9 +134,10 @@ def make_labels(rows: pd.DataFrame, settings: LabelSettings) -> Labels:
     """Make one label of the rows of each object.
 
     Rows nearer to each other than the match radius, and rows connected by such, are one object.
-    Its redshift, position, shred and conflict come from the row of the best quality (of equal ones
-    that which is no shred, then the first one); photometry, host, kind and identifier from the
-    first row in that order that has them.
+    Its redshift, position and shred come from the row of the best quality (of equal ones that which
+    is no shred, then the first one); photometry, host, kind and identifier from the first row in
+    that order that has them. It is in conflict where its redshifts disagree, or a row says that
+    they did.
 
     Parameters
     ----------
@@ -161,7 +162,9 @@ def make_labels(rows: pd.DataFrame, settings: LabelSettings) -> Labels:
     rows = rows.reset_index(drop=True)
     lowz, local = _classes(rows, settings)
     objects = _Objects.of(rows, settings.match_radius)
-    conflict = objects.spread(rows["z"].to_numpy()) > settings.max_dz
+    # A file of labels keeps one row of an object whose redshifts disagreed, and says so.
+    conflict = objects.any(rows["conflict"].to_numpy(bool))
+    conflict |= objects.spread(rows["z"].to_numpy()) > settings.max_dz
     kept = objects.first
     table = rows.iloc[kept].reset_index(drop=True)
     for columns, known in (
@@ -246,6 +249,11 @@ class _Objects:
         meeting = self.order[condition[self.order]]
         objects, place = np.unique(self.number[meeting], return_index=True)
         found[objects] = meeting[place]
+        return found
+
+    def any(self, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether a value is true in any row of each object."""
+        found: NDArray[np.bool_] = np.logical_or.reduceat(values[self.order], self.start)
         return found
 
     def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,6 +51,7 @@ KINDS = ("galaxy", "star", "quasar", "artefact")
 
 _KIND_WORDS = {**{kind: kind for kind in KINDS}, "qso": "quasar"}
 _TRUE_WORDS = frozenset({"true", "t", "1"})
+_TRUTHS = ("shred", "training", "conflict")
 
 WARNING_COLUMNS = ("zwarn", "zwarning")
 """Columns in which 0 means good (DESI, SDSS); translated to `GOOD` and `BAD`."""
@@ -63,6 +64,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "kind": ("kind", "spectype"),
     "shred": ("shred",),
     "training": ("training",),
+    "conflict": ("conflict",),
     "host": ("host", "HOSTID"),
     "source": ("source",),
 }
@@ -215,9 +217,9 @@ def read_redshifts(
     -------
     DataFrame
         ``label_id``, ``id_known`` (not made from the position), ``ra``, ``dec``, ``z``,
-        ``z_quality``, ``shred``, ``training``, ``kind``, `PHOTOMETRY`, ``source`` (the
-        catalog's own word, else the file's name), ``host``, ``input_file``, ``input_row``, and
-        the columns of `MORPHOLOGY`.
+        ``z_quality``, ``shred``, ``training``, ``conflict``, ``kind``, `PHOTOMETRY`, ``source``
+        (the catalog's own word, else the file's name), ``host``, ``input_file``, ``input_row``,
+        and the columns of `MORPHOLOGY`.
 
     Raises
     ------
@@ -312,15 +314,14 @@ def _labels(piece: Piece, columns: Mapping[str, str]) -> pd.DataFrame:
         quality = np.where(known, given, BAD)
     words = {
         name: _words(piece, name) if name in columns else np.full(len(piece), "", object)
-        for name in ("kind", "host", "source", "shred", "training")
+        for name in ("kind", "host", "source", *_TRUTHS)
     }
     return pd.DataFrame(
         {
             "z": z,
             "z_quality": np.clip(quality, -1, np.iinfo(np.int32).max),
             "kind": [_KIND_WORDS.get(word.lower(), "") for word in words["kind"]],
-            "shred": [word.lower() in _TRUE_WORDS for word in words["shred"]],
-            "training": [word.lower() in _TRUE_WORDS for word in words["training"]],
+            **{name: [word.lower() in _TRUE_WORDS for word in words[name]] for name in _TRUTHS},
             "host": words["host"],
             "source": words["source"],
             **{name: piece.floats(name) for name in columns if name.startswith(MORPHOLOGY)},
