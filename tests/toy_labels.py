@@ -34,7 +34,7 @@ class ToyLabels:
             *("--precision", "float32"),
             *("--folds", "2"),
             *("--epochs", "3"),
-            *("--batch-size", "16"),
+            *("--batch-size", "8"),
             *("--learning-rate", "0.01"),
             *("--seed", "3"),
         ]

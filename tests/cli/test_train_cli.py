@@ -11,7 +11,7 @@ from tests.toy_labels import ToyLabels, make_toy_labels
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> ToyLabels:
-    return make_toy_labels(tmp_path_factory.mktemp("toys"), count=40)
+    return make_toy_labels(tmp_path_factory.mktemp("toys"), count=80)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,6 @@ def test_imaging_may_be_configured_in_a_file(toys: ToyLabels, tmp_path: Path) ->
         if pair[0] not in ("--files", "--size", "--release")
         for word in pair
     ]
-    result = xsaga("train", config, *options, "--epochs", 1, "--out", tmp_path / "out")
+    result = xsaga("train", config, *options, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "out" / "model" / "card.json").is_file()

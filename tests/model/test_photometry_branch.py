@@ -89,6 +89,21 @@ def test_quantities_get_one_scale_and_unknown_ones_are_told_from_average_ones() 
         torch.testing.assert_close(branch(far)[0], branch(far)[1])
 
 
+def test_a_quantity_that_nothing_taught_of_plays_no_part() -> None:
+    images, labels = toy_cutouts(64, 48, seed=4)
+    photometry = _photometry(64)
+    photometry[:, 1] = np.nan  # as r−z in SAGA's tables
+    fitted = fit(
+        images, labels, photometry=photometry, architecture=SMALL, settings=QUICK, device="cpu"
+    )
+    scorer = BatchedNetworks(fitted.networks, fitted.stretch, device=CPU, precision="float32")
+    wanted = scorer.logits(images, photometry=photometry)
+    photometry[:, 1] = 0.4  # as the survey's catalog knows it
+    np.testing.assert_array_equal(scorer.logits(images, photometry=photometry), wanted)
+    photometry[:, 0] += 1
+    assert np.abs(scorer.logits(images, photometry=photometry) - wanted).max() > 1e-4
+
+
 def test_photometry_counts_and_may_be_unknown(model: Model) -> None:
     images, _ = toy_cutouts(10, 48, seed=2)
     values = _photometry(10)

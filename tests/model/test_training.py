@@ -47,7 +47,7 @@ def test_a_separable_problem_is_learnt_saved_and_scored(tmp_path: Path) -> None:
     assert [(record.member, record.epoch) for record in seen] == [
         (member, epoch) for member in range(2) for epoch in range(3)
     ]
-    assert seen[2].held_out_loss < seen[0].held_out_loss
+    assert seen[2].loss < 0.6 * seen[0].loss
     assert np.isfinite(result.held_out_logit).all()
     assert result.calibration.train_rate == pytest.approx(wide.mean())
 

@@ -112,7 +112,8 @@ def train(
     )
     metrics = trained.metrics
     click.echo(
-        f"learnt from {trained.learnt:,} objects, {trained.left_out:,} left out; held out: "
+        f"{'SIMULATED: ' if trained.simulated else ''}learnt from {trained.learnt:,} objects, "
+        f"{trained.left_out:,} left out; held out: "
         f"average precision {metrics['average_precision']:.3f}, purity "
         f"{metrics['purity_at_90']:.3f} at 90 % completeness, at the mix of these objects"
     )

@@ -76,7 +76,7 @@ class Architecture:
         )
         if self.kind not in KINDS:
             raise ModelError(
-                f"architecture: kind {self.kind!r} is none of {', '.join(KINDS)}: made by a newer "
+                f"architecture: kind {self.kind!r} is none of {', '.join(KINDS)}: made by another "
                 "xsaga, or misspelt"
             )
         if not 1 <= len(self.stage_channels) == len(self.stage_blocks) <= _MAX_STAGES:

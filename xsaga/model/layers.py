@@ -277,7 +277,11 @@ class PhotometryBranch(nn.Module):
         self.second = nn.Linear(outputs, outputs)
 
     def learn_scale(self, photometry: torch.Tensor) -> None:
-        """Take mean and scatter from sources (N, quantities), NaN where a quantity is unknown."""
+        """Take mean and scatter from sources (N, quantities), NaN where a quantity is unknown.
+
+        A quantity that none of them has is never learnt about: it gets no weight, so that it plays
+        no part where it is known when scoring.
+        """
         values = photometry.double()
         known = torch.isfinite(values)
         number = known.sum(0).clamp(min=1)
@@ -285,6 +289,9 @@ class PhotometryBranch(nn.Module):
         scatter = (torch.where(known, values - mean, 0).square().sum(0) / number).sqrt()
         self.mean.copy_(mean)
         self.scatter.copy_(torch.where(scatter > 0, scatter, 1))  # one value tells no scale
+        never = ~known.any(0)
+        with torch.no_grad():
+            self.first.weight[:, torch.cat([never, never])] = 0
 
     def forward(self, photometry: torch.Tensor) -> torch.Tensor:
         """Give quantities (N, outputs) that follow from photometry (N, quantities)."""

@@ -60,6 +60,18 @@ def catalog_photometry(sources: pd.DataFrame) -> NDArray[np.float32]:
     return np.where(np.isfinite(values), values, np.nan).astype(np.float32)
 
 
+def never_known(photometry: NDArray[np.floating]) -> tuple[str, ...]:
+    """Name the quantities that no source has.
+
+    Parameters
+    ----------
+    photometry : ndarray, shape (N, len(PHOTOMETRY))
+        Of `catalog_photometry`.
+    """
+    absent = np.isnan(photometry).all(axis=0)
+    return tuple(name for name, gone in zip(PHOTOMETRY, absent, strict=True) if gone)
+
+
 def checked_photometry(
     photometry: NDArray[np.floating] | None, count: int, quantities: int
 ) -> NDArray[np.float32] | None:

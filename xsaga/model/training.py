@@ -41,6 +41,9 @@ from xsaga.model.side_tasks import standardised
 FEWEST_FOR_NOVELTY = 100
 """Images of each kind, seen and unseen, that it takes to know what is unfamiliar."""
 
+FEWEST_OF_SKY = 20
+"""Held-out objects of a class, as the sky has them, that it takes to calibrate on these alone."""
+
 _LOGITS = "held_out.logits"
 
 
@@ -99,6 +102,10 @@ class Fit:
     novelty : (FeatureSpace, Novelty) or None
         What tells unfamiliar cutouts from those that were learnt from; None where there were too
         few to find out.
+    added_judged : bool
+        Whether calibration and metrics rest on objects that were added to learn from too, as fewer
+        than `FEWEST_OF_SKY` of a class that the sky has of itself were held out. The calibration
+        is for the share of z < 0.03 that the sky has of itself all the same.
     """
 
     networks: tuple[CutoutNetwork, ...]
@@ -110,6 +117,7 @@ class Fit:
     held_out_logit: NDArray[np.float32]
     history: tuple[EpochRecord, ...]
     novelty: tuple[FeatureSpace, Novelty] | None
+    added_judged: bool
 
     def card(
         self,
@@ -324,9 +332,15 @@ def fit(
             seed=settings.seed,
         )
     known = np.isfinite(held_out_logit)
-    if in_sky is not None:
-        known &= np.asarray(in_sky, dtype=bool)
-    calibration = fit_calibration(held_out_logit[known], positive[known], settings.target_rate)
+    target_rate = settings.target_rate
+    natural = known if in_sky is None else known & np.asarray(in_sky, dtype=bool)
+    near, far = np.count_nonzero(positive[natural]), np.count_nonzero(~positive[natural])
+    added_judged = bool(min(near, far) < FEWEST_OF_SKY and not np.array_equal(natural, known))
+    if not added_judged:
+        known = natural
+    elif target_rate is None and near and far:
+        target_rate = near / (near + far)
+    calibration = fit_calibration(held_out_logit[known], positive[known], target_rate)
     return Fit(
         networks=tuple(networks),
         architecture=architecture,
@@ -337,6 +351,7 @@ def fit(
         held_out_logit=held_out_logit,
         history=tuple(history),
         novelty=novelty,
+        added_judged=added_judged,
     )
 
 

@@ -19,7 +19,7 @@ PANELS = (
 """Columns of the history and the title of each panel."""
 
 
-def write_training_curves(path: Path, history: pd.DataFrame) -> None:
+def write_training_curves(path: Path, history: pd.DataFrame, *, simulated: bool) -> None:
     """Draw loss and metrics against the epoch, one colour a member.
 
     Parameters
@@ -28,6 +28,8 @@ def write_training_curves(path: Path, history: pd.DataFrame) -> None:
         PNG file.
     history : DataFrame
         Columns ``member``, ``epoch`` and those of `PANELS`.
+    simulated : bool
+        Whether the objects are simulated; the picture says so.
 
     Raises
     ------
@@ -57,6 +59,8 @@ def write_training_curves(path: Path, history: pd.DataFrame) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=True, alpha=0.3)
         axes.legend(fontsize=7)
+    if simulated:
+        figure.suptitle("SIMULATED", fontsize=10, color="firebrick")
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=110, metadata={"Software": None})
     with placed(path) as temporary:

@@ -17,24 +17,23 @@ from rich.console import Console
 
 from xsaga import __version__
 from xsaga.catalog.label_file import LabelFile, read_labels
-from xsaga.config import CutsConfig, RunConfig, result_settings
-from xsaga.errors import CatalogError, ConfigError, MissingExtraError
+from xsaga.config import RunConfig, result_settings
+from xsaga.errors import CatalogError, ConfigError, MissingExtraError, ModelError
 from xsaga.imaging.cutouts import CutoutSource
-from xsaga.model.card import TrainingSet
+from xsaga.model.card import LEARNT_FILE, TrainingSet
 from xsaga.model.checkpoints import Checkpoints
 from xsaga.model.device import resolve_device, resolve_precision
-from xsaga.model.photometry import catalog_photometry
+from xsaga.model.photometry import catalog_photometry, never_known
 from xsaga.model.recipes import Recipe
 from xsaga.model.training import EpochRecord, Fit, fit
 from xsaga.model.weights import save_model
 from xsaga.paths import placed
 from xsaga.report.training_curves import write_training_curves
-from xsaga.run.base_rates import list_rate
 from xsaga.run.folder import locked
 from xsaga.run.imaging import check_imaging, open_imaging
 from xsaga.run.log import RunLog
 from xsaga.run.progress import progress
-from xsaga.run.training_area import write_learnt_area
+from xsaga.run.training_area import write_area
 from xsaga.run.training_cutouts import (
     LabelledCutouts,
     RLimits,
@@ -108,12 +107,15 @@ class Trained:
         On held-out objects, at the mix of the labels.
     learnt, left_out : int
         Objects that were learnt from and that were not.
+    simulated : bool
+        Whether they are simulated.
     """
 
     paths: TrainingPaths
     metrics: dict[str, float]
     learnt: int
     left_out: int
+    simulated: bool
 
 
 class _Imaging:
@@ -200,12 +202,19 @@ def train(
             known = _open(plan, paths, wanted, unusable)
             log.event(
                 "fetched",
-                f"{len(known.labels):,} objects to learn from, "
+                f"{len(known.labels):,} {'SIMULATED ' * labels.simulated}objects to learn from, "
                 f"{int(known.labels['is_lowz'].sum()):,} of them near; "
                 f"{len(known.left_out):,} left out (see {paths.left_out.name})",
             )
+            _tell_unknown_photometry(plan, known, log)
             with _threads(record.threads, device, log):
                 fitted = _fit(plan, paths, record, known, log)
+            if fitted.added_judged:
+                log.event(
+                    "few held out",
+                    "warning: too few objects that the sky has of itself are held out: calibrated "
+                    "and judged on added ones too; calibrate anew with `xsaga calibrate`",
+                )
         except BaseException as error:
             log.event("stopped", error=type(error).__name__, why=str(error))
             raise
@@ -213,7 +222,19 @@ def train(
             imaging.close()
         _write(plan, paths, record, labels, known, fitted, log)
         log.event("end", metrics=fitted.metrics)
-    return Trained(paths, fitted.metrics, len(known.labels), len(known.left_out))
+    counts = len(known.labels), len(known.left_out)
+    return Trained(paths, fitted.metrics, *counts, labels.simulated)
+
+
+def _tell_unknown_photometry(plan: TrainingPlan, known: LabelledCutouts, log: RunLog) -> None:
+    if plan.recipe.architecture.photometry:
+        unknown = never_known(catalog_photometry(known.labels))
+        if unknown:
+            log.event(
+                "photometry",
+                f"note: no label has {', '.join(unknown)}: the model will not use it; `xsaga "
+                "labels --photometry CATALOG` gives labels the photometry of a catalog",
+            )
 
 
 @contextmanager
@@ -314,6 +335,15 @@ def _fit(
     return fitted
 
 
+def _refuse_upside_down(fitted: Fit, paths: TrainingPaths) -> None:
+    slope = fitted.calibration.slope
+    if slope <= 0:
+        raise ModelError(
+            f"{paths.folder}: held-out objects with higher scores are not more likely near (slope "
+            f"{slope:.3g}): nothing was learnt, no model is written; give more objects or epochs"
+        )
+
+
 def format_epoch(epoch: EpochRecord, members: int, epochs: int) -> str:
     """One line on how an epoch went."""
     return (
@@ -335,20 +365,23 @@ def _write(
     log: RunLog,
 ) -> None:
     """Write held-out logits, curves and, last, the model."""
+    simulated = labels.simulated
     held_out = known.labels[list(HELD_OUT_COLUMNS)].assign(
         fold=fitted.fold, logit=fitted.held_out_logit
     )
     with placed(paths.held_out) as temporary:
         held_out.to_parquet(temporary, index=False)
     try:
-        write_training_curves(paths.curves, pd.DataFrame([asdict(e) for e in fitted.history]))
+        write_training_curves(
+            paths.curves, pd.DataFrame([asdict(e) for e in fitted.history]), simulated=simulated
+        )
     except MissingExtraError as error:
         log.event("no curves", f"note: no picture of the curves; {error}")
+    _refuse_upside_down(fitted, paths)
     imaging = plan.config.imaging
-    simulated = bool(labels.record.get("simulated", False))
     near = int(known.labels["is_lowz"].sum())
     natural = known.labels[~known.labels["training"]]
-    no_cuts = CutsConfig("none", *plan.r_limits)
+    judged = "all of them" if fitted.added_judged else "those that are not added to the sky"
     card = fitted.card(
         name=plan.name,
         version="1",
@@ -361,7 +394,7 @@ def _write(
         training_set=TrainingSet(
             f"{'SIMULATED ' if simulated else ''}cutouts of {len(known.labels)} labelled objects "
             f"({', '.join(sorted(set(known.labels['source'])))}), folds by patch of sky; "
-            f"calibration and metrics on those that are not added to the sky; labels "
+            f"calibration and metrics on {judged}; labels "
             f"{plan.labels.name} (SHA-256 {record.settings[FETCHING]['labels']})",
             {
                 "objects": float(len(known.labels)),
@@ -374,10 +407,9 @@ def _write(
                 "z_limit": float(labels.record["z_limit"]),
                 "epochs": float(plan.recipe.settings.epochs),
                 "seed": float(plan.recipe.settings.seed),
-                **list_rate(no_cuts, fitted.calibration.target_rate),
             },
         ),
         created=record.created[:10],
     )
-    write_learnt_area(paths.model, known.labels)
+    write_area(paths.model / LEARNT_FILE, known.labels)
     save_model(paths.model, card, fitted.networks, fitted.novelty)
