@@ -85,13 +85,16 @@ def _cell(value: object, kind: str, width: int) -> str:
 
 
 def table_c2_of(sample: pd.DataFrame) -> str:
-    """Rows of ``saga-dr3-tableC2-sample.csv`` in the format of the full table C2."""
+    """Rows of ``saga-dr3-tableC2-sample.csv`` in the format of the full table C2.
+
+    The index of the rows numbers the objects.
+    """
     n = len(sample)
     return mrt_text(
         "datafileC2.txt",
         C2_COLUMNS,
         {
-            "OBJID": [902300000000000000 + i for i in range(n)],
+            "OBJID": [902300000000000000 + int(i) for i in sample.index],
             "HOSTID": sample["host"].tolist(),
             "PGC": [None] * n,
             "RAdeg": sample["ra"].tolist(),
@@ -110,6 +113,36 @@ def table_c2_of(sample: pd.DataFrame) -> str:
             "sample": sample["sample"].tolist(),
         },
     )
+
+
+def table_c1_of(hosts: pd.DataFrame) -> str:
+    """Hosts (HOSTID, RAdeg, DEdeg, HRV) in the format of table C1."""
+    n = len(hosts)
+    same = {name: [0.5] * n for name in ("gr", "ba", "Sersic")}
+    return mrt_text(
+        "datafileC1.txt",
+        C1_COLUMNS,
+        {
+            **{name: hosts[name].tolist() for name in hosts},
+            "Name": ["NGC"] * n,
+            "PGC": list(range(n)),
+            "rmag": [11.0] * n,
+            **same,
+            "sb": [20.0] * n,
+        },
+    )
+
+
+def write_saga_tables(
+    folder: Path, hosts: pd.DataFrame, galaxies: pd.DataFrame, satellites: pd.DataFrame
+) -> list[Path]:
+    """Write tables C1, C2 and C3 under their published names; give their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / table.name for table in SAGA_TABLES]
+    texts = (table_c1_of(hosts), table_c2_of(galaxies), table_c2_of(satellites))
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    return paths
 
 
 def write_saga_like_tables(folder: Path, seed: int = 1) -> dict[str, int]:
@@ -153,21 +186,5 @@ def write_saga_like_tables(folder: Path, seed: int = 1) -> dict[str, int]:
         }
     )
     satellites = sample.iloc[np.sort(near[:n_satellites])]
-    same = {name: [0.5] * n_hosts for name in ("gr", "ba", "Sersic")}
-    c1 = mrt_text(
-        "datafileC1.txt",
-        C1_COLUMNS,
-        {
-            **{name: hosts[name].tolist() for name in hosts},
-            "Name": ["NGC"] * n_hosts,
-            "PGC": list(range(n_hosts)),
-            "rmag": [11.0] * n_hosts,
-            **same,
-            "sb": [20.0] * n_hosts,
-        },
-    )
-    texts = (c1, table_c2_of(sample), table_c2_of(satellites))
-    folder.mkdir(parents=True, exist_ok=True)
-    for table, text in zip(SAGA_TABLES, texts, strict=True):
-        (folder / table.name).write_text(text)
+    write_saga_tables(folder, hosts, sample, satellites)
     return {"unmeasured": len(none), "near": len(near)}
