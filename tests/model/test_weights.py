@@ -179,5 +179,12 @@ def test_models_are_found_by_name_where_they_ship(
 
 
 @pytest.mark.parametrize("name", shipped_models())
-def test_every_shipped_model_loads(name: str) -> None:
-    assert load_model(name).card.name == name
+def test_every_shipped_model_loads_and_is_small_and_judged(name: str) -> None:
+    model = load_model(name)
+    assert model.card.name == name
+    folder = weights.weights_folder() / name
+    assert (folder / model.card.weights_file).stat().st_size <= 20e6
+    judged = json.loads((folder / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+    assert judged["run"]["weights"]["sha256"] == model.card.sha256
+    assert judged["simulated_weights"] == model.card.simulated
+    assert (folder / "evaluation" / "evaluation.md").is_file()

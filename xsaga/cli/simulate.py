@@ -24,7 +24,10 @@ from xsaga.errors import ConfigError, ExitCode
     help="Multiply the share of z < 0.03 galaxies, for training sets.",
 )
 @click.option(
-    "--density", default=1.0, show_default=True, help="Multiply the number of galaxies per area."
+    "--density",
+    default=1.0,
+    show_default=True,
+    help="Multiply the number of galaxies and stars per area.",
 )
 @click.option(
     "--training",
