@@ -289,6 +289,28 @@ def test_only_objects_within_the_magnitudes_are_learnt_from(toys: ToyLabels) -> 
     assert set(left_out["reason"]) == {"r magnitude outside the limits"}
 
 
+def test_a_field_may_be_left_out_to_judge_on(toys: ToyLabels, tmp_path: Path) -> None:
+    table = table_of(toys)
+    table["host"] = "host-" + (table["group"] % 2).astype(str)
+    rewrite_labels(toys, table)
+    first = str(table["group"].min())
+    out = tmp_path / "training"
+    leave_out = ("--leave-out", "host-1", "--leave-out", first)
+    result = xsaga("train", *toys.options, *leave_out, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    unseen = (table["host"] == "host-1") | (table["group"].astype(str) == first)
+    left_out = pd.read_parquet(out / "left-out.parquet")
+    assert set(left_out["label_id"]) == set(table["label_id"][unseen])
+    assert set(left_out["reason"]) == {"of a field that is left out"}
+    learnt = pd.read_parquet(out / "held-out.parquet")["label_id"]
+    assert set(learnt) == set(table["label_id"][~unseen])
+    refused = xsaga("train", *toys.options, *leave_out[:2], "--out", out)
+    assert "leave out: was ['0', 'host-1'], now ['host-1']" in refused.stderr
+    unknown = xsaga("train", *toys.options, "--leave-out", "NGC", "--out", tmp_path / "other")
+    assert unknown.exit_code == 1
+    assert "no label is of host or group 'NGC'" in unknown.stderr
+
+
 def test_what_is_known_of_the_looks_is_learnt_too(toys: ToyLabels, tmp_path: Path) -> None:
     options = (*toys.options, "--epochs", 2, "--members", 1)
     without = tmp_path / "without"

@@ -59,6 +59,12 @@ def _settings(command: Any) -> Any:
 @click.option("--r-min", type=float, help="Leave brighter objects out.")
 @click.option("--r-max", type=float, help="Leave fainter objects out.")
 @click.option(
+    "--leave-out",
+    multiple=True,
+    metavar="HOST",
+    help="Learn nothing from this host's field (or group of the labels), to judge on; repeatable.",
+)
+@click.option(
     "--restart", is_flag=True, help="Discard what was learnt; keep cutouts that fit the settings."
 )
 @click.option("--retry-failed", is_flag=True, help="Try cutouts again that could not be had.")
@@ -72,6 +78,7 @@ def train(
     name: str | None,
     r_min: float | None,
     r_max: float | None,
+    leave_out: tuple[str, ...],
     restart: bool,
     retry_failed: bool,
     **given: Any,
@@ -101,6 +108,7 @@ def train(
         recipe=dataclasses.replace(chosen, settings=settings),
         name=name or folder.resolve().name,
         r_limits=(r_min, r_max),
+        leave_out=leave_out,
     )
     trained = run_training(
         plan,

@@ -86,6 +86,8 @@ class TrainingPlan:
         Of the model.
     r_limits : tuple of float or None
         Range of r magnitude of the objects to learn from; one without r is always in it.
+    leave_out : tuple of str
+        Hosts, or numbers of groups of the labels, that are not learnt from: to judge on.
     """
 
     labels: Path
@@ -93,6 +95,7 @@ class TrainingPlan:
     recipe: Recipe
     name: str
     r_limits: RLimits = (None, None)
+    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def train(
     device = resolve_device(plan.config.model.device)
     precision = resolve_precision(plan.config.model.precision, device)
     record = make_record(_settings(plan, f"{device}", precision), command, torch.get_num_threads())
-    wanted, unusable = usable_labels(labels.table, plan.labels, plan.r_limits)
+    wanted, unusable = usable_labels(labels.table, plan.labels, plan.r_limits, plan.leave_out)
     paths = TrainingPaths(folder)
     imaging = _Imaging(plan.config)
     with locked(paths):
@@ -268,7 +271,8 @@ def _settings(plan: TrainingPlan, device: str, precision: str) -> dict[str, dict
         **{f"stretch.{key}": value for key, value in asdict(recipe.stretch).items()},
         **asdict(recipe.settings),
     }
-    fetching = {"labels": sha256_of(plan.labels), "r limits": list(plan.r_limits), **imaging}
+    objects = {"r limits": list(plan.r_limits), "leave out": sorted(plan.leave_out)}
+    fetching = {"labels": sha256_of(plan.labels), **objects, **imaging}
     return {FETCHING: fetching, LEARNING: learning}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ _ORDER = 12
 """HEALPix order by which objects are sorted: neighbours on the sky come from the same bricks."""
 
 NO_REDSHIFT, CONFLICT = "no redshift", "its redshifts disagree"
+FIELD = "of a field that is left out"
 OUTSIDE = "r magnitude outside the limits"
 RLimits = tuple[float | None, float | None]
 
@@ -90,7 +91,7 @@ class LabelledCutouts:
 
 
 def usable_labels(
-    labels: pd.DataFrame, path: Path, r_limits: RLimits
+    labels: pd.DataFrame, path: Path, r_limits: RLimits, fields: Collection[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Divide labels into those to fetch cutouts of, in the order of the sky, and the rest.
 
@@ -102,6 +103,8 @@ def usable_labels(
         The file, for messages.
     r_limits : tuple of float or None
         Dereddened r; None: no limit. An object without r is in them.
+    fields : collection of str
+        Hosts, or numbers of groups, that are not learnt from.
 
     Returns
     -------
@@ -111,8 +114,17 @@ def usable_labels(
     Raises
     ------
     CatalogError
-        Identifiers are not unique.
+        Identifiers are not unique, or no label is of a field.
     """
+    unseen = np.zeros(len(labels), dtype=bool)
+    for field in fields:
+        of_field = ((labels["host"] == field) | (labels["group"].astype(str) == field)).to_numpy()
+        if not of_field.any():
+            raise CatalogError(
+                f"{path}: no label is of host or group {field!r}, which is to be left out; the "
+                "columns host and group tell which there are"
+            )
+        unseen |= of_field
     twice = labels["label_id"].duplicated()
     if twice.any():
         raise CatalogError(
@@ -124,7 +136,9 @@ def usable_labels(
     outside = labels["mag_r"] < (-np.inf if low is None else low)
     outside |= labels["mag_r"] > (np.inf if high is None else high)
     reason = np.select(
-        [labels["conflict"], nameless, outside], [CONFLICT, NO_REDSHIFT, OUTSIDE], default=""
+        [unseen, labels["conflict"], nameless, outside],
+        [FIELD, CONFLICT, NO_REDSHIFT, OUTSIDE],
+        default="",
     )
     wanted = labels[reason == ""]
     pixels = tile_pixels(wanted["ra"], wanted["dec"], _ORDER)
