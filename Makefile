@@ -14,7 +14,8 @@ demo: $(VENV)/.run
 		--out demo/evaluation
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n 2
+	# one thread each: on two cores, more wait for one another
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ xsaga train --labels "$folder/training-labels.parquet" --bricks "$folder/trainin
 
 # To calibrate on: the sky as it is, through the cuts that the weights will be used with. A run that
 # ends with 3 has told of cutouts that could not be had; it is done all the same.
-sky calibration 240.0,32.375 48 178
+sky calibration 240.0,32.375 128 178
 xsaga labels "$folder/calibration-simulated/redshifts-simulated.parquet" \
     --photometry "$folder/calibration-simulated/sweep" --separation 0 \
     --out "$folder/calibration-labels.parquet"

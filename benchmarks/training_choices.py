@@ -53,7 +53,7 @@ def main() -> None:
     arguments.add_argument("--labels", type=Path, required=True)
     arguments.add_argument("--r-min", type=float)
     arguments.add_argument("--r-max", type=float)
-    arguments.add_argument("--objects", type=int, help="use only so many of the labelled objects")
+    arguments.add_argument("--objects", type=int, help="use only so many, drawn by chance")
     arguments.add_argument("--epochs", type=int, default=6)
     arguments.add_argument("--minutes", type=float, help="time for each choice, not epochs")
     arguments.add_argument("--only", nargs="*", help="names of choices")
@@ -104,19 +104,18 @@ def choices() -> Iterator[Choice]:
 
 
 def some_objects(given: argparse.Namespace) -> LabelledCutouts:
-    """Open the cutouts of a training; leave patches of sky out until few enough are left."""
+    """Open the cutouts of a training; leave objects out by chance until few enough are left."""
     limits, most = (given.r_min, given.r_max), given.objects
     wanted, unusable = usable_labels(read_labels(given.labels).table, given.labels, limits)
     known = labelled_cutouts(TrainingPaths(given.training), wanted, unusable, min_coverage=0.2)
     if most is None or len(known.labels) <= most:
         return known
-    sizes = known.labels.groupby("group").size()
-    kept = sizes.index[np.cumsum(sizes.to_numpy()) <= most]
-    chosen = known.labels["group"].isin(kept).to_numpy()
+    random = np.random.default_rng(given.seed)
+    chosen = np.sort(random.permutation(len(known.labels))[:most])
     images = dataclasses.replace(
         known.images, part=known.images.part[chosen], row=known.images.row[chosen]
     )
-    return LabelledCutouts(images, known.labels[chosen].reset_index(drop=True), known.left_out)
+    return LabelledCutouts(images, known.labels.iloc[chosen].reset_index(drop=True), known.left_out)
 
 
 def judged(choice: Choice, known: LabelledCutouts, given: argparse.Namespace) -> str:
