@@ -255,7 +255,7 @@ class ModelConfig:
     """Which network scores, and how."""
 
     weights: str = _key(
-        "simulated-provisional",
+        "simulated",
         KeyInfo(
             "Model: a shipped name, or a folder with card.json and weights.",
             "--weights",
