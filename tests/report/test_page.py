@@ -240,6 +240,15 @@ def test_one_tier_and_many_tiers_are_named(tmp_path: Path) -> None:
     assert "tier 4 , p < 0.1" in page_of(tmp_path, four).text
 
 
+def test_targets_that_rank_last_say_why(tmp_path: Path) -> None:
+    targets = facts().targets
+    targets["score_flags"] = np.where(np.arange(len(targets)) == 1, 33, 0)
+    text = page_of(tmp_path, replace(facts(), targets=targets)).text
+    assert text.count("#2 unfamiliar") == 1
+    assert text.count("unfamiliar") == 1
+    assert text.count("PARTIAL, UNFAMILIAR") == 1
+
+
 def test_the_same_facts_give_the_same_bytes(tmp_path: Path) -> None:
     first = write_report(facts(), tmp_path / "a.html").read_bytes()
     assert write_report(facts(), tmp_path / "b.html").read_bytes() == first

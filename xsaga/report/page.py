@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from xsaga.errors import MissingExtraError, RunError
+from xsaga.model.scoring import ScoreFlag
 from xsaga.paths import placed
 from xsaga.report.facts import REQUIRED, ReportFacts
 from xsaga.report.histogram import probability_histogram
@@ -45,6 +46,7 @@ class _Target:
     colour: str
     coverage: str
     flags: str
+    unfamiliar: bool
     viewer: str
     picture: str
 
@@ -165,7 +167,8 @@ def _best(facts: ReportFacts) -> list[_Target]:
             mag_z=_number(row["mag_z"], 2),
             colour=_number(row["mag_g"] - row["mag_r"], 2),
             coverage=_percent(min(row["coverage_g"], row["coverage_r"], row["coverage_z"])),
-            flags=str(row["score_flags"]) if row["score_flags"] else "",
+            flags=", ".join(str(flag.name) for flag in ScoreFlag(int(row["score_flags"]))),
+            unfamiliar=bool(row["score_flags"] & ScoreFlag.UNFAMILIAR),
             viewer=_viewer_link(row["ra"], row["dec"], facts.viewer_layer),
             picture=_data_uri(facts.pictures.get(int(row["source_id"]))),
         )
