@@ -25,7 +25,7 @@ import pandas as pd
 from saga_comparison import draw_figure, print_distances, print_satellites, real_galaxies
 from satellite_twins import measured_twins
 
-from xsaga.catalog.cuts import Cuts, apply_cuts, named_cuts
+from xsaga.catalog.cuts import apply_cuts, named_cuts
 from xsaga.catalog.matching import BrightObjects
 from xsaga.catalog.partition import partition_catalog
 from xsaga.catalog.readers import Catalog
@@ -94,7 +94,9 @@ def print_cuts(sources: pd.DataFrame, near: pd.DataFrame | None) -> None:
     print("\ncut         r          passing/deg² ... efficiency  completeness; near: outside masks")
     for name, bright, faint in (("desi-lowz", 19, 21), ("saga2", 17, 20.75), ("saga2", 19, 20.75)):
         cuts = named_cuts(name)
-        passed, flow = apply_cuts(sources, cuts, bright_objects(sources, cuts))
+        passed, flow = apply_cuts(
+            sources, cuts, BrightObjects.among(sources, cuts.bright_object_limit)
+        )
         inside = sources["mag_r"].between(bright, faint).to_numpy()
         low = sources["is_lowz"].to_numpy()
         kept = (passed == 0) & inside
@@ -107,7 +109,9 @@ def print_cuts(sources: pd.DataFrame, near: pd.DataFrame | None) -> None:
             unmasked = near["maskbits"] & MASKED == 0
             added = near["training"] & near["is_lowz"]
             more = near[added & near["mag_r"].between(bright, faint) & unmasked]
-            flags, flow = apply_cuts(more, cuts, bright_objects(near, cuts))
+            flags, flow = apply_cuts(
+                more, cuts, BrightObjects.among(near, cuts.bright_object_limit)
+            )
             weights = _natural_weights(more, sources[inside & low])
             line += f"; near: {np.average(flags == 0, weights=weights):6.1%} of {len(more)}"
         print(line)
@@ -115,14 +119,8 @@ def print_cuts(sources: pd.DataFrame, near: pd.DataFrame | None) -> None:
             print(flow.format())
 
 
-def bright_objects(sources: pd.DataFrame, cuts: Cuts) -> BrightObjects | None:
-    """Give the objects whose surroundings the cuts leave out, as a run does."""
-    limit = cuts.bright_object_limit
-    return None if limit is None else BrightObjects.among(sources, limit)
-
-
 def _natural_weights(near: pd.DataFrame, natural: pd.DataFrame) -> np.ndarray:
-    """Give weights in r that turn evenly drawn magnitudes into those of the natural sky."""
+    """Give weights in r that turn the magnitudes of added galaxies into the natural sky's."""
     edges = np.quantile(natural["mag_r"], np.linspace(0, 1, 5))
     wanted, _ = np.histogram(natural["mag_r"], edges)
     there, _ = np.histogram(near["mag_r"], edges)

@@ -32,16 +32,23 @@ class BrightObjects:
     radius: NDArray[np.float64]
 
     @classmethod
-    def among(cls, sources: pd.DataFrame, limit: float) -> BrightObjects:
+    def among(cls, sources: pd.DataFrame, limit: float | None) -> BrightObjects | None:
         """Take the extended sources brighter than a limit.
 
         Parameters
         ----------
         sources : DataFrame
             ``ra``, ``dec`` (deg), ``mag_r``, ``radius`` (arcsec).
-        limit : float
-            Dereddened r magnitude.
+        limit : float or None
+            Dereddened r magnitude, see `xsaga.catalog.cuts.Cuts.bright_object_limit`.
+
+        Returns
+        -------
+        BrightObjects or None
+            None where there is no limit: no object is looked for.
         """
+        if limit is None:
+            return None
         bright = sources[(sources["mag_r"] < limit) & (sources["radius"] > 0)]
         return cls(*(bright[name].to_numpy(np.float64) for name in ("ra", "dec", "radius")))
 

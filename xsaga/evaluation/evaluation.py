@@ -302,9 +302,7 @@ def _refuse_empty(
 def _passes(sources: pd.DataFrame, name: str) -> NDArray[np.bool_]:
     """Which sources pass a named cut, with the bright objects of the same sources."""
     cuts = named_cuts(name)
-    bright = None
-    if cuts.bright_object_limit is not None:
-        bright = BrightObjects.among(sources, cuts.bright_object_limit)
+    bright = BrightObjects.among(sources, cuts.bright_object_limit)
     flags, _ = apply_cuts(sources, cuts, bright)
     passed: NDArray[np.bool_] = flags == 0
     return passed

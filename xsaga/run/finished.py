@@ -124,8 +124,8 @@ def read_run(
     if card is not None:
         model = model_folder(run.config.model.weights)
         refuse_learnt(model, card.simulated, run.sources, labels)
-        if labels.simulated == card.simulated:
-            calibrated_on = labelled_within(model / CALIBRATED_FILE, run.sources, labels)
+        area = model / CALIBRATED_FILE
+        calibrated_on = labelled_within(area, card.simulated, run.sources, labels)
     sources, base_rate = _as_delivered(run, card, card_missing)
     tables = [bricks_table] if bricks_table else bricks_tables(run.config.imaging.bricks)
     facts = read_brick_facts(tables)

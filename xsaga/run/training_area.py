@@ -55,13 +55,16 @@ def read_area(path: Path) -> MocRegion | None:
     return MocRegion.from_file(path) if path.is_file() else None
 
 
-def labelled_within(path: Path, sources: pd.DataFrame, labels: Labels) -> int:
+def labelled_within(path: Path, simulated: bool, sources: pd.DataFrame, labels: Labels) -> int:
     """Count labelled sources in an area.
 
     Parameters
     ----------
     path : Path
         File of the area; none of the sources is in one that is not told.
+    simulated : bool
+        Whether the area is one of a simulated sky. The real sky and a simulated one share places,
+        but no pixels: labels of the other have no source in it.
     sources : DataFrame
         Sources: ``source_id``, ``ra``, ``dec``.
     labels : Labels
@@ -72,7 +75,7 @@ def labelled_within(path: Path, sources: pd.DataFrame, labels: Labels) -> int:
     FootprintError
         The file is damaged.
     """
-    area = read_area(path)
+    area = read_area(path) if labels.simulated == simulated else None
     if area is None:
         return 0
     inside = sources[area.contains(sources["ra"], sources["dec"])].reset_index(drop=True)
@@ -87,8 +90,7 @@ def refuse_learnt(folder: Path, simulated: bool, sources: pd.DataFrame, labels: 
     folder : Path
         Of the model.
     simulated : bool
-        Whether the model learnt from simulated images. The real sky and a simulated one share
-        places, but no pixels.
+        Whether the model learnt from simulated images.
     sources : DataFrame
         Sources that would be judged or calibrated on: ``source_id``, ``ra``, ``dec``.
     labels : Labels
@@ -101,9 +103,7 @@ def refuse_learnt(folder: Path, simulated: bool, sources: pd.DataFrame, labels: 
     FootprintError
         The file of the area is damaged.
     """
-    count = 0
-    if labels.simulated == simulated:
-        count = labelled_within(folder / LEARNT_FILE, sources, labels)
+    count = labelled_within(folder / LEARNT_FILE, simulated, sources, labels)
     if count:
         raise EvaluationError(
             f"{labels.path}: {count:,} of the labelled sources lie where the model learnt "
