@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -102,6 +102,10 @@ class Provenance:
     base_rate : str
         Rate of nearby galaxies that `p_lowz` is for and where it comes from, in words; empty if
         not known.
+    tiers : tuple of str
+        What chose each tier, tier 1 first, e.g. ``20/deg2`` or ``saga2``.
+    area_deg2 : float or None
+        Area that the targets were chosen from, masks taken off; None if not known.
     """
 
     version: str
@@ -112,6 +116,8 @@ class Provenance:
     inputs: tuple[InputFile, ...] = ()
     packages: tuple[tuple[str, str], ...] = ()
     base_rate: str = ""
+    tiers: tuple[str, ...] = ()
+    area_deg2: float | None = None
 
     def __post_init__(self) -> None:
         # Here, once, so that no writer can forget it.
@@ -128,7 +134,24 @@ class Provenance:
         record = asdict(self)
         record["inputs"] = [asdict(each) for each in self.inputs]
         record["packages"] = dict(self.packages)
+        record["tiers"] = list(self.tiers)
         return {"creator": "xsaga", **record}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Provenance:
+        """Give back what `to_dict` gave.
+
+        Raises
+        ------
+        KeyError, TypeError
+            Something is missing or not of ours.
+        """
+        facts = {name: value for name, value in record.items() if name != "creator"}
+        facts["weights"] = WeightsRecord(**facts["weights"])
+        facts["inputs"] = tuple(InputFile(**each) for each in facts["inputs"])
+        facts["packages"] = tuple(facts["packages"].items())
+        facts["tiers"] = tuple(facts.get("tiers", ()))
+        return cls(**facts)
 
     def items(self) -> list[tuple[str, str]]:
         """Name and text of each fact, for formats that know only that."""
@@ -143,6 +166,9 @@ class Provenance:
         ]
         if self.base_rate:
             facts.append(("base_rate", self.base_rate))
+        facts += [(f"tier_{number}", words) for number, words in enumerate(self.tiers, start=1)]
+        if self.area_deg2 is not None:
+            facts.append(("area_deg2", f"{self.area_deg2:.6g}"))
         facts += [
             ("input", f"{each.path} ({each.size} bytes, SHA-256 {each.sha256})")
             for each in self.inputs

@@ -17,6 +17,9 @@ from xsaga.targets.described_table import described_table
 from xsaga.targets.provenance import Provenance
 from xsaga.targets.write_votable import votable_header
 
+PROVENANCE_KEY = "xsaga.provenance"
+"""Key of the file's metadata under which provenance stands as JSON."""
+
 _ARROW_TYPES = {
     "i2": pa.int16(),
     "i4": pa.int32(),
@@ -50,7 +53,7 @@ def write_parquet(path: Path, targets: pd.DataFrame, provenance: Provenance) -> 
         "table_meta_yaml": "\n".join(meta.get_yaml_from_table(described)),
         "IVOA.VOTable-Parquet.version": "1.0",
         "IVOA.VOTable-Parquet.content": votable_header(targets, provenance),
-        "xsaga.provenance": json.dumps(provenance.to_dict(), ensure_ascii=False),
+        PROVENANCE_KEY: json.dumps(provenance.to_dict(), ensure_ascii=False),
     }
     for column in columns:
         if column.is_text:  # astropy asks for the width of strings

@@ -1,0 +1,71 @@
+"""A target list read back with what it was made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xsaga.errors import TargetsError
+from xsaga.targets.provenance import Provenance
+from xsaga.targets.write_parquet import PROVENANCE_KEY
+
+LIST_FILE = "targets.parquet"
+
+
+@dataclass(frozen=True)
+class TargetList:
+    """A ranked list as it was written.
+
+    Parameters
+    ----------
+    path : Path
+        The Parquet file.
+    targets : DataFrame
+        Columns of `xsaga.targets.columns.COLUMNS`, by tier, then by rank.
+    provenance : Provenance
+        What it was made from; `Provenance.tiers` tells what chose each tier.
+    """
+
+    path: Path
+    targets: pd.DataFrame
+    provenance: Provenance
+
+
+def read_target_list(where: Path) -> TargetList:
+    """Read the list of a run, of the latest night, or of a file.
+
+    Parameters
+    ----------
+    where : Path
+        A run folder, the folder of one night's list, the folder of nightly runs (its ``latest``
+        list is taken), or a Parquet file that xsaga wrote.
+
+    Raises
+    ------
+    TargetsError
+        There is no such list, it cannot be read, or xsaga did not write it.
+    """
+    path = where
+    if where.is_dir():
+        latest = where / "latest" / LIST_FILE
+        path = latest if latest.is_file() else where / LIST_FILE
+    if not path.is_file():
+        raise TargetsError(
+            f"{where}: no {LIST_FILE} here: give a run folder with `--format parquet` among its "
+            "formats (`xsaga rank RUN` writes the lists), or the file itself"
+        )
+    try:
+        table = pq.read_table(path)
+        record = json.loads((table.schema.metadata or {})[PROVENANCE_KEY.encode()])
+        return TargetList(path, table.to_pandas(), Provenance.from_dict(record))
+    except (KeyError, TypeError, ValueError) as error:
+        raise TargetsError(
+            f"{path}: not a target list of xsaga ({error}): give the targets.parquet of a run"
+        ) from None
+    except (OSError, pa.ArrowException) as error:
+        raise TargetsError(f"{path}: cannot be read ({error}); rank the run again") from None
