@@ -93,8 +93,8 @@ def export(
             failures.append(error)
             continue
         click.echo(f"{name}: {len(listed.targets)} targets, {len(files)} files in {place / name}")
-    for error in failures[:-1]:
-        click.echo(f"xsaga: {error}", err=True)
+    for failure in failures[:-1]:
+        click.echo(f"xsaga: {failure}", err=True)
     if failures:
         raise failures[-1]
     return ExitCode.OK
