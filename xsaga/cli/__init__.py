@@ -12,6 +12,7 @@ from xsaga.cli.edge import OneLineErrors
 from xsaga.cli.evaluate import evaluate
 from xsaga.cli.export import export
 from xsaga.cli.labels import labels
+from xsaga.cli.nightly import nightly
 from xsaga.cli.run import fetch, rank, run, score, tile
 from xsaga.cli.simulate import simulate
 from xsaga.cli.status import status
@@ -19,7 +20,8 @@ from xsaga.cli.train import train
 
 EPILOG = """
 Exit codes: 0 all done; 1 stopped by an error, finished work is kept; 2 wrong option or
-configuration; 3 done, but some sources could not be scored; 130 interrupted.
+configuration; 3 done, but some sources could not be scored; 4 to 6 see
+`xsaga nightly --help`; 130 interrupted.
 """
 
 
@@ -35,6 +37,7 @@ def main() -> None:
 
 for command in (
     run,
+    nightly,
     tile,
     fetch,
     score,

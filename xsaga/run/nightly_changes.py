@@ -46,7 +46,7 @@ ABSENT, FAILS_CUTS, FAILED, WAITS, OUTSIDE = (
     "not scored yet",
     "outside footprint",
 )
-NO_TIER, NOT_LISTED = "in no tier", "not listed"
+NO_TIER, NOT_LISTED, RUN_GONE = "in no tier", "not listed", "not known"
 """Words for where a source is that is in no list; else it is the reason of an exclusion."""
 
 _ADDED_AS: Final = {
@@ -57,6 +57,7 @@ _ADDED_AS: Final = {
     OUTSIDE: "footprint",
     NO_TIER: "into a tier",
     NOT_LISTED: "into a tier",
+    RUN_GONE: "not known",
 }
 _REMOVED_AS: Final = {
     ABSENT: "no longer in catalog",
@@ -127,9 +128,9 @@ def list_changes(
     removed = old.index[~old.index.isin(new.index)]
     kept = new.index[new.index.isin(old.index)]
     parts = [
-        _rows(ADDED, added, None, new, _words(added, was, _ADDED_AS, _added_as)),
+        _rows(ADDED, added, None, new, _words(added, was, _ADDED_AS, "no longer: ")),
         _changed(kept, old, new, causes),
-        _rows(REMOVED, removed, old, None, _words(removed, is_now, _REMOVED_AS, str)),
+        _rows(REMOVED, removed, old, None, _words(removed, is_now, _REMOVED_AS, "")),
     ]
     changes = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     _reconcile(before, after, changes)
@@ -169,29 +170,23 @@ def _rows(
     kinds = {"tier": "Int16", "priority": "Int32", "p_lowz": "Float32"}
     for name in _COMPARED:
         for when, table in (("before", old), ("after", new)):
-            values = (
-                table.loc[ids, name].to_numpy() if table is not None else [pd.NA] * len(ids)
-            )
-            columns[f"{name}_{when}"] = pd.array(values, dtype=kinds[name])
+            values = pd.Series(pd.NA, index=ids, dtype=kinds[name])
+            if table is not None:
+                values = table.loc[ids, name].astype(kinds[name])
+            columns[f"{name}_{when}"] = values.array
     return pd.DataFrame(columns | {"why": words["why"].array, "detail": words["detail"].array})
 
 
 def _words(
-    ids: pd.Index, fates: pd.DataFrame, names: Mapping[str, str], other: object
+    ids: pd.Index, fates: pd.DataFrame, names: Mapping[str, str], other: str
 ) -> pd.DataFrame:
     known = fates.reindex(ids)
     fate = known["fate"].fillna(ABSENT).astype(str)
-    why = fate.map(lambda word: names.get(word) or other(word))  # type: ignore[operator]
+    why = [names.get(word) or f"{other}{word}" for word in fate]
     return pd.DataFrame({"why": why, "detail": known["detail"].fillna("").astype(str)})
 
 
-def _added_as(fate: str) -> str:
-    return f"no longer: {fate}"
-
-
-def _changed(
-    ids: pd.Index, old: pd.DataFrame, new: pd.DataFrame, causes: Causes
-) -> pd.DataFrame:
+def _changed(ids: pd.Index, old: pd.DataFrame, new: pd.DataFrame, causes: Causes) -> pd.DataFrame:
     one, other = old.loc[ids], new.loc[ids]
     p_before, p_after = (table["p_lowz"].to_numpy(np.float64) for table in (one, other))
     other_p = np.abs(p_after - p_before) > causes.p_tolerance

@@ -121,9 +121,7 @@ class KeyMaker:
             | {"min_coverage": config.imaging.min_coverage, "version": __version__}
             | {name: record.settings[name] for name in ("device", "precision")}
         )
-        self._columns = (
-            PHOTOMETRY_COLUMNS if session.scorer.card.architecture.photometry else ()
-        )
+        self._columns = PHOTOMETRY_COLUMNS if session.scorer.card.architecture.photometry else ()
 
     def key(self, job: TileJob) -> TileKey:
         """Make the key of a tile as its files are now."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xsaga.errors import RunError
+from xsaga.imaging.cutouts import CutoutStatus
 from xsaga.paths import RunPaths, TilePaths, placed
 from xsaga.run.file_hashes import FileHashes
 from xsaga.run.folder import read_partition, read_record
@@ -26,6 +27,7 @@ from xsaga.run.tile import (
     carry_scores,
     discard_cutouts,
     is_scored,
+    read_failures,
     run_tile,
     take_scores,
     tile_jobs,
@@ -93,6 +95,8 @@ def bring_tiles(
     deadline: Deadline,
     log: RunLog,
     older: RunPaths | None = None,
+    *,
+    retry_failed: bool = False,
 ) -> TileTally:
     """Bring all tiles to their scores, as far as time goes, doing only what is new.
 
@@ -113,6 +117,8 @@ def bring_tiles(
         Where the fate of each tile is told.
     older : RunPaths, optional
         Run of the last list: tiles that it has no scores of come first.
+    retry_failed : bool
+        Do tiles again that have cutouts that could not be had, though perhaps another time.
     """
     tally = TileTally()
     keys = KeyMaker(session, hashes)
@@ -121,7 +127,7 @@ def bring_tiles(
 
     def is_kept(job: TileJob) -> bool:
         prepared.add(job.paths)
-        if not _prepare(job, keys, donors, session):
+        if not _prepare(job, keys, donors, session, retry_failed=retry_failed):
             return False
         run_tile(job, lambda: session.imaging, session.scorer, lambda _: None)
         tally.kept += 1
@@ -185,7 +191,14 @@ def _finish(
     return True
 
 
-def _prepare(job: TileJob, keys: KeyMaker, donors: Sequence[RunPaths], session: Session) -> bool:
+def _prepare(
+    job: TileJob,
+    keys: KeyMaker,
+    donors: Sequence[RunPaths],
+    session: Session,
+    *,
+    retry_failed: bool,
+) -> bool:
     """Give a tile its key and what nights before made under the same; True if that is all."""
     wanted, own = keys.key(job), read_key(job.paths)
     if own is None or not own.same_cutouts(wanted):
@@ -200,6 +213,8 @@ def _prepare(job: TileJob, keys: KeyMaker, donors: Sequence[RunPaths], session: 
     for made in _elsewhere(job, donors, session):
         key = read_key(made)
         if key is None or not key.same_cutouts(wanted):
+            continue
+        if retry_failed and made.failures.is_file() and has_failed(made):
             continue
         if made.cutout_index.is_file() and not job.paths.cutout_index.is_file():
             link(made.cutouts, job.paths.cutouts)
@@ -236,6 +251,11 @@ def take_tiling(session: Session, donors: Sequence[RunPaths]) -> None:
             if file.is_file():  # the partition last: it says that all is there
                 link(file, paths.folder / file.name)
         return
+
+
+def has_failed(tile: TilePaths) -> bool:
+    """Whether a tile has cutouts that could not be had, though perhaps another time."""
+    return bool((read_failures(tile)["status"] == CutoutStatus.FAILED.name.lower()).any())
 
 
 def _elsewhere(job: TileJob, donors: Sequence[RunPaths], session: Session) -> list[TilePaths]:
@@ -309,7 +329,7 @@ def list_so_far(
     return CarriedOver(carried, waiting)
 
 
-def remove_runs(runs: Path, kept: Sequence[str]) -> None:
+def remove_runs(runs: Path, kept: Collection[str]) -> None:
     """Remove the run folders of earlier nights.
 
     Raises

@@ -258,7 +258,9 @@ def _of(table: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
 
 def _no_failures() -> pd.DataFrame:
     kinds = {"source_id": np.int64, "ra": np.float64, "dec": np.float64, "status": str}
-    return pd.DataFrame({name: pd.Series([], dtype=kinds.get(name, str)) for name in FAILURE_COLUMNS})
+    return pd.DataFrame(
+        {name: pd.Series([], dtype=kinds.get(name, str)) for name in FAILURE_COLUMNS}
+    )
 
 
 def count_scored(paths: TilePaths) -> int:
