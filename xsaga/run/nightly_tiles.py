@@ -207,7 +207,8 @@ def _prepare(
         own = wanted
     elif not own.same_scores(wanted):
         job.paths.scores.unlink(missing_ok=True)
-    write_key(job.paths, wanted.told_by(own))
+    if wanted.told_by(own) != read_key(job.paths):
+        write_key(job.paths, wanted.told_by(own))
     if is_scored(job):
         return True
     for made in _elsewhere(job, donors, session):
