@@ -127,7 +127,7 @@ class CutsConfig:
     """Photometric cuts: which sources are worth a cutout."""
 
     name: str = _key(
-        "xsaga",
+        "desi-lowz",
         KeyInfo("Cuts: xsaga, saga1, saga2, saga3, desi-lowz or none.", "--cuts", "NAME"),
     )
     r_min: float | None = _key(

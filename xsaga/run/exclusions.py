@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from xsaga.catalog.readers import files_of
 from xsaga.catalog.spectra import QualityRules, read_spectra
 from xsaga.catalog.standard import ReadingNotes
 from xsaga.config import ExcludeConfig
+from xsaga.errors import CatalogError, ConfigError
 from xsaga.sky.ellipses import Ellipses
 from xsaga.sky.pixel_regions import MocRegion
 from xsaga.sky.usable_area import Mask
@@ -130,7 +131,8 @@ class SkyMasks:
         if bright is not None and config.shred_radii > 0 and len(bright):
             reach = np.minimum(config.shred_radii * bright.radius / 3600, 10.0)
             circles = Ellipses.circles(bright.ra, bright.dec, reach)
-            masks.append((SHRED, f"r < {config.shred_r:g}", circles))
+            name = f"within {config.shred_radii:g} radii of an r < {config.shred_r:g} galaxy"
+            masks.append((SHRED, name, circles))
         masks += [(MASKED, path.name, MocRegion.from_file(path)) for path in files.mask]
         return cls(tuple(masks))
 
@@ -181,7 +183,7 @@ def exclude(
         min_quality=config.min_quality,
     )
     for path in files.redshifts:
-        for batch in read_spectra(path, rules, config.redshift_column, notes):
+        for batch in _spectra(path, rules, config.redshift_column, notes):
             good = batch[batch["good"]]
             rows, _ = matcher.nearest(good["ra"], good["dec"])
             words = [
@@ -193,6 +195,23 @@ def exclude(
         tally.listed(OBSERVED, path, matcher)
     keeps_place = tally.excluded & ~n_sky & (not refill)
     return Exclusions(tally.reason, tally.detail, keeps_place)
+
+
+def _spectra(
+    path: Path, rules: QualityRules, columns: Mapping[str, str], notes: ReadingNotes
+) -> Iterator[pd.DataFrame]:
+    """Read spectra; what is said of columns names the option that this command has for them."""
+    heard = ReadingNotes()
+    try:
+        yield from read_spectra(path, rules, columns, heard)
+    except (CatalogError, ConfigError) as error:
+        raise type(error)(_with_option(str(error))) from error
+    for warning in heard.warnings:
+        notes.warn(_with_option(warning))
+
+
+def _with_option(words: str) -> str:
+    return words.replace("--column", "--redshift-column")
 
 
 def _by_sky(tally: _Tally, config: ExcludeConfig, masks: SkyMasks) -> None:

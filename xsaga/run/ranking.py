@@ -102,7 +102,17 @@ def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection
         write_targets(selection.targets, paths.targets(file_format), file_format, provenance)
     for name in FORMATS.keys() - set(config.rank.formats):
         paths.targets(name).unlink(missing_ok=True)  # of an earlier ranking
-    mark_ranked(paths, config, base_rate)
+    counts = selection.targets["tier"].value_counts()
+    mark_ranked(
+        paths,
+        config,
+        base_rate,
+        areas.total_deg2,
+        {
+            f"tier {number}, {rule.words}": int(counts.get(number, 0))
+            for number, rule in enumerate(tiers.rules, start=1)
+        },
+    )
     session.log.event(
         "ranked",
         targets=len(selection.targets),
@@ -192,8 +202,8 @@ def _warn_of_unscored(
         if count:
             session.log.event(
                 "warning",
-                f"note: {count:,} sources pass the cuts {name} of a tier but not the run's own, "
-                f"{session.config.cuts.name}: they have no score and are in no list",
+                f"note: the cuts {name} of a tier would take {count:,} more, which the run's own "
+                f"cuts, {session.config.cuts.name}, left without a score: they are in no list",
             )
 
 

@@ -25,18 +25,19 @@ def thinned(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         Row of the best kept target that a dropped one is too close to; −1 for those that are kept.
     """
     better, worse = np.sort(pairs.reshape(-1, 2), axis=1).T
-    beside = np.full(count, -1, dtype=np.int64)
+    kept = np.ones(count, dtype=bool)
     undecided = np.zeros(count, dtype=bool)
     undecided[better] = undecided[worse] = True
-    while len(better):
-        # Kept: undecided, and no better undecided target is close.
+    above, below = better, worse
+    while len(above):
         waits = np.zeros(count, dtype=bool)
-        waits[worse] = True
-        kept = undecided & ~waits
-        drops = kept[better]
-        order = np.argsort(better[drops], kind="stable")[::-1]  # the best is written last
-        beside[worse[drops][order]] = better[drops][order]
-        undecided &= ~kept & (beside < 0)
-        left = undecided[better] & undecided[worse]
-        better, worse = better[left], worse[left]
-    return beside
+        waits[below] = True
+        sure = undecided & ~waits  # no better one that is undecided is close
+        kept[below[sure[above]]] = False
+        undecided &= ~sure & kept
+        left = undecided[above] & undecided[below]
+        above, below = above[left], below[left]
+    beside = np.full(count, count, dtype=np.int64)
+    stands = kept[better]
+    np.minimum.at(beside, worse[stands], better[stands])
+    return np.where(kept, -1, beside)

@@ -133,6 +133,12 @@ class Tiers:
             raise ConfigError("no tier: give at least one, e.g. --tier all")
         if len(rules) > np.iinfo(np.int16).max:
             raise ConfigError(f"{len(rules)} tiers: at most 32,767 can be")
+        limits = [rule.p_min for rule in rules if rule == TierRule(rule.words, p_min=rule.p_min)]
+        if any(a is not None and b is not None and a <= b for a, b in pairwise(limits)):
+            raise ConfigError(
+                f"tiers {[rule.words for rule in rules]}: give limits of p strictly descending, "
+                "tier 1 first"
+            )
         if len(priorities) < len(rules):
             raise ConfigError(
                 f"priorities {list(priorities)}: there are {len(rules)} tiers, give one priority "
