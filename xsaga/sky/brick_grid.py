@@ -56,7 +56,7 @@ def brick_ids(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.int64]:
 
 
 def brick_names(brickid: ArrayLike) -> NDArray[np.str_]:
-    """Tell the names of bricks, such as ``0001p007``: ten times RA and |Dec| of the centre, cut to integers.
+    """Tell the names of bricks: ten times the RA and |Dec| of the centre, such as ``0001p007``.
 
     Parameters
     ----------
