@@ -115,7 +115,7 @@ class _ListsFormats(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if isinstance(parameter, click.Option) and record is not None:
                 section = getattr(parameter, "section", None)
                 title = f"Options of {section} formats" if section else "Options"
                 sections.setdefault(title, []).append(record)

@@ -29,7 +29,7 @@ from xsaga.targets.exports.export_format import ExportFormat
 from xsaga.targets.exports.fiberassign_rules import SCND_ANY, check_loadable
 from xsaga.targets.exports.known_ids import KNOWN_IDS_FILE, read_known_ids, write_known_ids
 from xsaga.targets.exports.settings import ExportSettings
-from xsaga.targets.fits_parts import inputs_hdu, primary_hdu, records, set_provenance
+from xsaga.targets.fits_parts import inputs_hdu, primary_hdu, records, set_provenance, table_rows
 from xsaga.targets.provenance import Provenance
 from xsaga.targets.target_list import TargetList
 
@@ -203,7 +203,7 @@ def _read(path: Path, pixel: int | None) -> NDArray[np.void]:
     with fits.open(path, memmap=False) as hdus:
         if hdus[1].name != "TARGETS" or hdus[1].header.get("FILEHPX") != pixel:
             raise TargetsError(f"{path.name}: its first table is not that of the targets")
-        return np.array(hdus[1].data.view(np.ndarray))
+        return table_rows(hdus[1])
 
 
 def _compare(found: NDArray[np.void], expected: NDArray[np.void], path: Path) -> None:
