@@ -55,11 +55,11 @@ _DESI: dict[str, dict[str, Any]] = {
     "--goaltime": {
         "type": float,
         "metavar": "SECONDS",
-        "help": "Exposure time of a tertiary program.  [default: 1000]",
+        "help": "Exposure time of a tertiary program.  [default: 1000 in DARK, 180 in BRIGHT]",
     },
     "--sbprof": {
         "type": click.Choice(["ELG", "BGS", "PSF", "FLT"]),
-        "help": "Light profile that --goaltime is for.  [default: BGS]",
+        "help": "Light profile that --goaltime is for.  [default: ELG in DARK, BGS in BRIGHT]",
     },
     "--checker": {
         "metavar": "NAME",

@@ -14,7 +14,7 @@ from xsaga.catalog.identifiers import decode_targetid
 from xsaga.errors import TargetsError
 from xsaga.sky.brick_grid import brick_names
 from xsaga.sky.tiles import tile_pixels
-from xsaga.targets.exports.desi_ids import assign_targetids, scnd_bits
+from xsaga.targets.exports.desi_ids import assign_targetids, ids_after, scnd_bits
 from xsaga.targets.exports.desi_values import (
     BANDS,
     epochs,
@@ -140,12 +140,7 @@ def write_desi_targets(listed: TargetList, folder: Path, settings: ExportSetting
     for pixel in np.unique(pixels):
         path = folder / "hpx" / _file_name(settings, int(pixel))
         _write(path, rows[pixels == pixel], listed.provenance, settings, int(pixel))
-    ids = pd.DataFrame(
-        {
-            "source_id": listed.targets["source_id"].to_numpy(dtype=np.int64),
-            "targetid": rows["TARGETID"].astype(np.int64),
-        }
-    )
+    ids = ids_after(listed.targets, rows["TARGETID"].astype(np.int64), settings)
     write_known_ids(folder / KNOWN_IDS_FILE, ids)
 
 
@@ -163,7 +158,7 @@ def check_desi_targets(listed: TargetList, folder: Path, settings: ExportSetting
         path = folder / "hpx" / name
         _compare(_read(path, pixel), rows[pixels == pixel], path)
     ids = read_known_ids(folder / KNOWN_IDS_FILE)
-    if not np.array_equal(ids["targetid"].to_numpy(), rows["TARGETID"]):
+    if not ids.equals(ids_after(listed.targets, rows["TARGETID"].astype(np.int64), settings)):
         raise TargetsError(f"{KNOWN_IDS_FILE} does not hold the TARGETIDs of the targets")
 
 
