@@ -84,4 +84,5 @@ def brick_names(brickid: ArrayLike) -> NDArray[np.str_]:
 
 def _digits(degrees: NDArray[np.float64], width: int) -> NDArray[np.str_]:
     """Cut angles to tenths of a degree, where 85.19999999999999 is 85.2."""
-    return np.char.zfill(np.round(degrees * 10, 6).astype(np.int64).astype(np.str_), width)
+    tenths = np.round(degrees * 10, 6).astype(np.int64).astype(np.str_)
+    return np.char.zfill(tenths, width) if len(tenths) else tenths  # numpy fails on none
