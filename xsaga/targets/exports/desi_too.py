@@ -84,7 +84,7 @@ def _dates(settings: ExportSettings) -> tuple[float, float]:
         )
     if not (math.isfinite(begin) and math.isfinite(end) and begin < end):
         raise ConfigError(f"mjd_begin {begin:g} must be before mjd_end {end:g}")
-    return begin, end
+    return float(begin), float(end)
 
 
 def write_too(listed: TargetList, folder: Path, settings: ExportSettings) -> None:

@@ -119,9 +119,10 @@ class ExportSettings:
             raise ConfigError(
                 f"secondary_name {self.secondary_name!r}: DESI wants capitals, digits and '_'"
             )
-        if self.missing_flux is not None and not abs(self.missing_flux) >= MIN_FLUX:
+        flux = self.missing_flux
+        if flux is not None and not (math.isfinite(flux) and abs(flux) >= MIN_FLUX):
             raise ConfigError(
-                f"missing_flux {self.missing_flux:g}: DESI takes a flux of 0 for a very bright "
+                f"missing_flux {flux:g}: DESI takes a flux of 0 for a very bright "
                 "source; give an honest one, such as that of the faintest targets"
             )
         if self.program is not None and not 1 <= self.program <= _MAX_PROGRAM:
