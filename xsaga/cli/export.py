@@ -2,19 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from xsaga.errors import ExitCode, XsagaError
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 _EXAMPLE = """\b
 Example:
-  xsaga export RUN --format desi-targets --format regions
+  xsaga export RUN --format desi-targets --format desi-secondary
 """
+
+_DESI: dict[str, dict[str, Any]] = {
+    "--survey": {"metavar": "NAME", "help": "main, or main2 to main5.  [default: main]"},
+    "--obsconditions": {
+        "metavar": "NAMES",
+        "help": "DARK, GRAY, BRIGHT or BACKUP; join several by '|'.  [default: DARK]",
+    },
+    "--numobs": {"type": int, "help": "Observations wanted of each target.  [default: 1]"},
+    "--unknown-release": {
+        "type": click.Choice(["refuse", "secondary"]),
+        "help": "What becomes of a source whose RELEASE desitarget does not know: refused, or "
+        "given the TARGETID of a secondary target.  [default: refuse]",
+    },
+    "--known-ids": {
+        "metavar": "FILE",
+        "type": click.Path(dir_okay=False, path_type=Path),
+        "help": "Parquet table of TARGETIDs given before, such as target-ids.parquet of an "
+        "earlier export: these sources keep theirs.",
+    },
+    "--secondary-name": {
+        "metavar": "NAME",
+        "help": "Program of desi-secondary and desi-tertiary.  [default: XSAGA_LOWZ]",
+    },
+    "--override/--no-override": {
+        "default": None,
+        "help": "Whether secondary targets get a fiber of their own where a primary target "
+        "exists.  [default: no]",
+    },
+    "--missing-flux": {
+        "type": float,
+        "metavar": "NMGY",
+        "help": "Written by desi-secondary where a source has no flux.  [default: refuse it]",
+    },
+    "--program": {"type": int, "help": "Number of the tertiary program; it needs one."},
+    "--goaltime": {
+        "type": float,
+        "metavar": "SECONDS",
+        "help": "Exposure time of a tertiary program.  [default: 1000 in DARK, 180 in BRIGHT]",
+    },
+    "--sbprof": {
+        "type": click.Choice(["ELG", "BGS", "PSF", "FLT"]),
+        "help": "Light profile that --goaltime is for.  [default: ELG in DARK, BGS in BRIGHT]",
+    },
+    "--checker": {
+        "metavar": "NAME",
+        "help": "Who looked at the targets, at most 7 letters; desi-tertiary and desi-too need it.",
+    },
+    "--mjd-begin": {"type": float, "help": "From when on desi-too may observe; it needs one."},
+    "--mjd-end": {"type": float, "help": "Until when desi-too may observe; it needs one."},
+    "--too-type": {"type": click.Choice(["FIBER", "TILE"]), "help": "[default: FIBER]"},
+    "--too-prio": {
+        "type": click.Choice(["LO", "HI"]),
+        "help": "The main survey takes HI with TILE only.  [default: LO]",
+    },
+}
+
+_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "DESI": _DESI,
+}
+"""Options by the section of the help that they stand in; each is a field of ExportSettings."""
+
+
+class _Setting(click.Option):
+    """An option of some formats, shown in a section of its own."""
+
+    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+def _settings(command: Command) -> Command:
+    for section, options in reversed(_SETTINGS.items()):
+        for name, how in reversed(options.items()):
+            command = click.option(name, cls=_Setting, section=section, **how)(command)
+    return command
 
 
 def _known(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -26,16 +104,24 @@ def _known(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -
 
 
 class _ListsFormats(click.Command):
-    """A command whose help ends with the registered formats."""
+    """A command whose help lists the registered formats and the options of each survey."""
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the formats, then the example (see `click.Command.format_epilog`)."""
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write formats, then options by section (see `click.Command.format_options`)."""
         from xsaga.targets.exports.registry import EXPORTS
 
-        if EXPORTS:
-            with formatter.section("Formats"):
-                formatter.write_dl([(each.name, each.summary) for each in EXPORTS.values()])
-        super().format_epilog(ctx, formatter)
+        with formatter.section("Formats"):
+            formatter.write_dl([(each.name, each.summary) for each in EXPORTS.values()])
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if isinstance(parameter, click.Option) and record is not None:
+                section = getattr(parameter, "section", None)
+                title = f"Options of {section} formats" if section else "Options"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 @click.command(
@@ -51,7 +137,7 @@ class _ListsFormats(click.Command):
     required=True,
     metavar="FORMAT",
     callback=_known,
-    help="One of the formats below; repeat it for more.",
+    help="One of the formats above; repeat it for more.",
 )
 @click.option(
     "--out",
@@ -59,12 +145,7 @@ class _ListsFormats(click.Command):
     type=_FOLDER,
     help="Folder in which each format gets its folder.  [default: exports/ beside the list]",
 )
-@click.option(
-    "--known-ids",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Parquet table of source_id and targetid given before: these sources keep theirs.",
-)
+@_settings
 def export(
     where: Path, formats: tuple[str, ...], out: Path | None, known_ids: Path | None, **options: Any
 ) -> int:

@@ -56,7 +56,7 @@ def brick_ids(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.int64]:
 
 
 def brick_names(brickid: ArrayLike) -> NDArray[np.str_]:
-    """Tell the names of bricks, such as ``0001p007``: ten times RA and |Dec| of the centre, cut to integers.
+    """Tell the names of bricks: ten times the RA and |Dec| of the centre, such as ``0001p007``.
 
     Parameters
     ----------
@@ -84,4 +84,5 @@ def brick_names(brickid: ArrayLike) -> NDArray[np.str_]:
 
 def _digits(degrees: NDArray[np.float64], width: int) -> NDArray[np.str_]:
     """Cut angles to tenths of a degree, where 85.19999999999999 is 85.2."""
-    return np.char.zfill(np.round(degrees * 10, 6).astype(np.int64).astype(np.str_), width)
+    tenths = np.round(degrees * 10, 6).astype(np.int64).astype(np.str_)
+    return np.char.zfill(tenths, width) if len(tenths) else tenths  # numpy fails on none

@@ -28,6 +28,19 @@ def records(data: Mapping[str, NDArray[np.generic]]) -> NDArray[np.void]:
     return rows
 
 
+def table_rows(hdu: fits.BinTableHDU) -> NDArray[np.void]:
+    """Rows of a binary table as `records` made them: truth values and strings as such."""
+    stored = hdu.data.dtype
+    types = [
+        (column.name, "?" if column.format.endswith("L") else stored[column.name])
+        for column in hdu.columns
+    ]
+    rows = np.empty(len(hdu.data), dtype=types)
+    for name, _ in types:
+        rows[name] = hdu.data[name]
+    return rows
+
+
 def text_bytes(texts: Sequence[str]) -> NDArray[np.bytes_]:
     """Strings of a binary table, with the escapes of `ascii_text`."""
     return np.array([ascii_text(text).encode("ascii") for text in texts], dtype=np.bytes_)

@@ -83,9 +83,9 @@ def assign_targetids(targets: pd.DataFrame, settings: ExportSettings) -> NDArray
             raise TargetsError(f"target list has no column {name}: TARGETIDs cannot be given")
     source_id = targets["source_id"].to_numpy(dtype=np.int64)
     known_source, known_target = _known(settings.known_ids)
-    own = _keeps_own(targets, source_id, settings)
-    place = pd.Index(known_source).get_indexer(pd.Index(source_id))
-    given = ~own & (place >= 0)
+    own = keeps_targetid(targets, settings)
+    place = np.searchsorted(known_source, source_id)
+    given = ~own & (np.append(known_source, -1)[place] == source_id) & (place < len(known_source))
     new = ~own & ~given
     targetid = np.where(own, source_id, -1)
     targetid[given] = known_target[place[given]]
@@ -96,9 +96,41 @@ def assign_targetids(targets: pd.DataFrame, settings: ExportSettings) -> NDArray
     return targetid
 
 
-def _keeps_own(
-    targets: pd.DataFrame, source_id: NDArray[np.int64], settings: ExportSettings
-) -> NDArray[np.bool_]:
+def ids_after(
+    targets: pd.DataFrame, targetid: NDArray[np.int64], settings: ExportSettings
+) -> pd.DataFrame:
+    """Return the known ids of the next night: those of before and those of this list.
+
+    Sources that are listed no more stay in it: their numbers must not be given to others.
+
+    Parameters
+    ----------
+    targets : DataFrame, N rows
+        The target list.
+    targetid : ndarray of int64, shape (N,)
+        Of `assign_targetids` with the same settings.
+
+    Returns
+    -------
+    DataFrame
+        Columns `source_id` and `targetid`, by `source_id`.
+    """
+    known_source, known_target = _known(settings.known_ids)
+    now = pd.DataFrame({"source_id": targets["source_id"].to_numpy(), "targetid": targetid})
+    before = pd.DataFrame({"source_id": known_source, "targetid": known_target})
+    after = pd.concat([now, before[~np.isin(known_source, now["source_id"])]])
+    return after.sort_values("source_id", ignore_index=True)
+
+
+def keeps_targetid(targets: pd.DataFrame, settings: ExportSettings) -> NDArray[np.bool_]:
+    """Tell which sources keep the TARGETID that they have from the Legacy Surveys.
+
+    Raises
+    ------
+    TargetsError
+        For a TARGETID or a RELEASE that DESI does not know.
+    """
+    source_id = targets["source_id"].to_numpy(dtype=np.int64)
     own = (targets["id_kind"] == "targetid").to_numpy(dtype=bool)
     wrong = own & ((source_id < 0) | (source_id >= _HIGHEST_PLAIN))
     if wrong.any():
@@ -190,6 +222,7 @@ def _known(
     negative = known["targetid"] < 0
     if negative.any():
         raise TargetsError(f"known ids hold the negative targetid {known['targetid'].min()}")
+    known = known.sort_values("source_id")
     return known["source_id"].to_numpy(), known["targetid"].to_numpy()
 
 

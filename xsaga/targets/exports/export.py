@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from xsaga.errors import ConfigError, TargetsError, XsagaError, nearest_name
+from astropy.utils.exceptions import AstropyUserWarning
+
+from xsaga.errors import ConfigError, TargetsError, nearest_name
 from xsaga.targets.exports.export_format import ExportFormat
 from xsaga.targets.exports.placing import placed_folder
 from xsaga.targets.exports.registry import EXPORTS
@@ -19,6 +22,9 @@ RECORD_FILE = "export.json"
 """Tells in every export what it was made from, and which files belong to it."""
 
 SIMULATED_FILE = "SIMULATED-WEIGHTS.txt"
+
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning)
+"""What the readers of files raise for a damaged one."""
 
 _SIMULATED = (
     "SIMULATED WEIGHTS: the model behind these targets was fitted to simulated cutouts. "
@@ -72,19 +78,26 @@ def export(listed: TargetList, name: str, folder: Path, settings: ExportSettings
             f"{name}: {folder} cannot be written ({error.strerror or error}); what was there is "
             "untouched: free some space or choose another --out"
         ) from error
-    except XsagaError as error:
-        raise type(error)(f"{name}: {error}") from error
+    except (ConfigError, TargetsError) as error:
+        raise type(error)(f"{name}: {_one_line(error)}") from error
 
 
 def _read_back(
     chosen: ExportFormat, listed: TargetList, folder: Path, settings: ExportSettings
 ) -> None:
     try:
-        chosen.check(listed, folder, settings)
-    except (OSError, ValueError, KeyError, IndexError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", AstropyUserWarning)  # so it tells of truncated files
+            chosen.check(listed, folder, settings)
+    except _UNREADABLE as error:
         raise TargetsError(
-            f"the files do not read back ({error}); they were not put in place, check the disk"
+            f"the files do not read back ({_one_line(error)}); they were not put in place, check "
+            "the disk"
         ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _write_record(listed: TargetList, name: str, folder: Path, settings: ExportSettings) -> None:

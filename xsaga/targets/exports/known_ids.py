@@ -30,15 +30,17 @@ def read_known_ids(path: Path) -> pd.DataFrame:
         It cannot be read or is no such table.
     """
     try:
-        table = pq.read_table(path, columns=_SCHEMA.names)
+        table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise TargetsError(f"{path}: cannot be read as a table of TARGETIDs ({error})") from None
-    if table.schema.remove_metadata() != _SCHEMA:
+        reason = " ".join(str(error).split())
+        raise TargetsError(f"{path}: cannot be read as a table of TARGETIDs ({reason})") from None
+    held = {field.name: str(field.type) for field in table.schema}
+    if any(held.get(name) != "int64" for name in _SCHEMA.names):
         raise TargetsError(
-            f"{path}: holds {', '.join(map(str, table.schema.types))}, not the int64 columns "
-            "source_id and targetid: give the target-ids.parquet of an earlier export"
+            f"{path}: has no int64 columns source_id and targetid: give the {KNOWN_IDS_FILE} of an "
+            "earlier export"
         )
-    known: pd.DataFrame = table.to_pandas()
+    known: pd.DataFrame = table.select(_SCHEMA.names).to_pandas()
     return known
 
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from xsaga.targets.exports.desi_secondary import DESI_SECONDARY, DESI_SECONDARY_CLASSIC
+from xsaga.targets.exports.desi_targets import DESI_TARGETS
+from xsaga.targets.exports.desi_tertiary import DESI_TERTIARY
+from xsaga.targets.exports.desi_too import DESI_TOO
 from xsaga.targets.exports.export_format import ExportFormat
 
 _FORMATS: Final[tuple[ExportFormat, ...]] = (
     # one line per format, in the order of the help
+    DESI_TARGETS,
+    DESI_SECONDARY,
+    DESI_SECONDARY_CLASSIC,
+    DESI_TERTIARY,
+    DESI_TOO,
 )
 
 EXPORTS: Final[Mapping[str, ExportFormat]] = {each.name: each for each in _FORMATS}

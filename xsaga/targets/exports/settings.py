@@ -53,10 +53,11 @@ class ExportSettings:
         refuses such a source.
     program : int or None
         Number of DESI's tertiary program, 1 to 9999.
-    goaltime : float
-        Effective exposure time of a tertiary program in seconds.
-    sbprof : {'ELG', 'BGS', 'PSF', 'FLT'}
-        Light profile that a tertiary program's exposure time is for.
+    goaltime : float or None
+        Effective exposure time of a tertiary program in seconds; None is DESI's custom, 1000 in
+        DARK and 180 in BRIGHT conditions.
+    sbprof : {'ELG', 'BGS', 'PSF', 'FLT'} or None
+        Light profile that it is for; None is DESI's custom, ELG in DARK and BGS in BRIGHT.
     checker : str
         Who has looked at the targets, at most 7 letters; tertiary programs and targets of
         opportunity ask for it.
@@ -84,8 +85,8 @@ class ExportSettings:
     override: bool = False
     missing_flux: float | None = None
     program: int | None = None
-    goaltime: float = 1000.0
-    sbprof: SkyProfile = "BGS"
+    goaltime: float | None = None
+    sbprof: SkyProfile | None = None
     checker: str = ""
     mjd_begin: float | None = None
     mjd_end: float | None = None
@@ -110,7 +111,7 @@ class ExportSettings:
             ("too_type", TooType),
             ("too_prio", TooPriority),
         ):
-            if getattr(self, name) not in get_args(allowed):
+            if getattr(self, name) not in (None, *get_args(allowed)):
                 raise ConfigError(
                     f"{name} {getattr(self, name)!r}: choose from {', '.join(get_args(allowed))}"
                 )
@@ -118,14 +119,15 @@ class ExportSettings:
             raise ConfigError(
                 f"secondary_name {self.secondary_name!r}: DESI wants capitals, digits and '_'"
             )
-        if self.missing_flux is not None and not abs(self.missing_flux) >= MIN_FLUX:
+        flux = self.missing_flux
+        if flux is not None and not (math.isfinite(flux) and abs(flux) >= MIN_FLUX):
             raise ConfigError(
-                f"missing_flux {self.missing_flux:g}: DESI takes a flux of 0 for a very bright "
+                f"missing_flux {flux:g}: DESI takes a flux of 0 for a very bright "
                 "source; give an honest one, such as that of the faintest targets"
             )
         if self.program is not None and not 1 <= self.program <= _MAX_PROGRAM:
             raise ConfigError(f"program {self.program}: it must be 1 to {_MAX_PROGRAM}")
-        if not (math.isfinite(self.goaltime) and self.goaltime > 0):
+        if self.goaltime is not None and not (math.isfinite(self.goaltime) and self.goaltime > 0):
             raise ConfigError(f"goaltime {self.goaltime:g}: it must be above 0 seconds")
         if not re.fullmatch(r"[A-Za-z0-9_.-]{0,7}", self.checker):
             raise ConfigError(f"checker {self.checker!r}: at most 7 letters, such as initials")
