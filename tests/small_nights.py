@@ -23,7 +23,8 @@ from xsaga.imaging.single import write_cutout
 from xsaga.model.weights import save_model
 from xsaga.sky.tiles import tile_pixels
 
-ORDER = 9
+ORDER = 8
+TIERS = ("p>=0.2", "p>=0.1", "all")
 R_MAX = 22.3
 
 
@@ -76,6 +77,7 @@ def make_small_archive(sky: SmallSky, folder: Path) -> SmallArchive:
     ]
     rows = vstack(tables, metadata_conflicts="silent")
     rows.meta.clear()
+    rows["MASKBITS"] = 0  # so that all of them may be targets
     bright = np.asarray(rows["FLUX_R"]) > 10 ** (0.4 * (22.5 - R_MAX))
     card = replace(toy_card(TINY, SIZE, members=1), image_release=("xsaga-sim",))
     save_model(folder / "toy", card, toy_model(TINY, SIZE, members=1).networks)
@@ -114,6 +116,8 @@ class Nights:
             *("--precision", "float32"),
             *("--batch-size", "16"),
             *("--format", "parquet"),
+            *("--shred-radii", "0"),
+            *(word for tier in TIERS for word in ("--tier", tier)),
         ]
         nights = cls(place / "N", place / "catalog.fits", options)
         place.mkdir(exist_ok=True)
@@ -145,7 +149,8 @@ class Nights:
 
     def names(self) -> list[str]:
         """Published lists."""
-        return sorted(path.name for path in (self.folder / "lists").iterdir())
+        names = (path.name for path in (self.folder / "lists").iterdir())
+        return sorted(name for name in names if not name.startswith("."))
 
     def ledger(self) -> pd.DataFrame:
         """All rows of the ledger."""
@@ -159,9 +164,7 @@ class Nights:
     def assert_ledger_tells_the_lists(self) -> None:
         """Play the ledger from the first list on; each list must come out."""
         ledger = self.ledger()
-        names = sorted(
-            self.names(), key=lambda name: (name[:10], int(name.partition(".")[2] or 1))
-        )
+        names = sorted(self.names(), key=lambda name: (name[:10], int(name.partition(".")[2] or 1)))
         assert sorted(ledger["list"].unique()) <= sorted(names)
         known: set[int] = set()
         for name in names:
