@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xsaga.cli.edge import file_trouble
 from xsaga.cli.options import SectionedCommand, config_options, with_options
 from xsaga.cli.run import ALL_SECTIONS, base_config
 from xsaga.errors import BusyError, ConfigError, XsagaError
@@ -149,7 +150,8 @@ def _today() -> date:
 
 
 def _trouble(error: Exception, night: date, latest: str, *, as_json: bool) -> str:
-    why = " ".join(str(error).split())
+    text = file_trouble(error) if isinstance(error, OSError) else str(error)
+    why = " ".join(text.split())
     status = "busy" if isinstance(error, BusyError) else "error"
     if as_json:
         facts = {"status": status, "night": night.isoformat(), "latest": latest, "error": why}

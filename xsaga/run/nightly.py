@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -289,14 +290,11 @@ def _fingerprint(
 def _content_of(named: str, hashes: FileHashes) -> object:
     """Hashes of the files that a name, a folder or a pattern stands for; else the name itself."""
     path = Path(named)
-    if path.is_file():
-        files = [path]
-    elif path.is_dir():
-        files = sorted(item for item in path.rglob("*") if item.is_file())
-    else:
-        files = sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
-    found = [hashes.of(file) for file in files if file.is_file()]
-    return found or named
+    matched = [path] if path.exists() else map(Path, glob(named, recursive=True))  # noqa: PTH207
+    files = sorted(
+        item for match in matched for item in (match.rglob("*") if match.is_dir() else (match,))
+    )
+    return [hashes.of(file) for file in files if file.is_file()] or named
 
 
 def _earlier_runs(paths: NightlyPaths, last: PublishedList | None) -> list[RunPaths]:

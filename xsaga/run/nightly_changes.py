@@ -213,7 +213,7 @@ def _why_scored_otherwise(
     if not len(other):
         return np.empty(0, object)
     tiles = tile_pixels(other["ra"].to_numpy(), other["dec"].to_numpy(), causes.order)
-    why = pd.Series(tiles).map(causes.by_tile.get).to_numpy(object)
+    why = pd.Series(tiles).map(causes.by_tile.get).to_numpy(object, copy=True)
     if causes.base_rate:
         why[pd.isna(why)] = "base rate"
     measured = np.zeros(len(other), bool)

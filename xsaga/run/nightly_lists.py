@@ -22,6 +22,9 @@ from xsaga.paths import TEMPORARY_MARK, ListPaths, NightlyPaths, is_leftover
 from xsaga.run.log import RunLog
 from xsaga.run.nightly_tiles import link
 
+_NEEDED = ("run", "complete", "inputs", "targets", "failed", "weights", "ranking")
+"""Facts of a list that the next night asks for."""
+
 _NAME = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.([1-9]\d*))?")
 
 
@@ -132,7 +135,7 @@ def newest_list(paths: NightlyPaths) -> PublishedList | None:
     try:
         facts = json.loads(files.summary_json.read_text(encoding="utf-8"))
         found = PublishedList(names[-1], files, facts)
-        _ = found.run, found.complete, found.inputs
+        _ = [facts[name] for name in _NEEDED]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunError(
             f"{files.summary_json}: cannot be read ({error}); restore it, or move "

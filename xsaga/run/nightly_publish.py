@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import sys
 from collections.abc import Mapping
@@ -341,6 +340,10 @@ def _to_do(failed: Mapping[str, int], night: Night, session: Session) -> tuple[s
 
 
 def _peak_memory_mib() -> float:
+    if sys.platform == "win32":
+        return 0.0  # not told there
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 

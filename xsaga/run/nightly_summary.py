@@ -11,7 +11,7 @@ import pandas as pd
 from xsaga.run.nightly_changes import ADDED, CHANGED, REMOVED
 
 MAX_LINES: Final = 25
-_TIERS_SHOWN, _WORDS_SHOWN, _REMARKS_SHOWN = 6, 5, 4
+_TIERS_SHOWN, _WORDS_SHOWN, _REMARKS_SHOWN = 5, 5, 3
 _SHARE_LOST = 0.5
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xsaga.errors import RunError
@@ -222,7 +222,11 @@ def _prepare(
             link(made.cutout_index, job.paths.cutout_index)
         if key.same_scores(wanted) and made.scores.is_file():
             write_key(job.paths, wanted.told_by(key))
-            take_scores(job, made)
+            if is_scored(replace(job, paths=made)):  # a run of the same settings: the same bytes
+                link(made.failures, job.paths.failures)
+                link(made.scores, job.paths.scores)
+            else:
+                take_scores(job, made)
             return True
     return False
 
