@@ -245,7 +245,7 @@ def _spectra(piece: Piece, rules: QualityRules) -> pd.DataFrame:
             "targetid": _targetids(piece),
             "z": z,
             "good": reason == 0,
-            "why_not": np.asarray(WHY_NOT, object)[reason],
+            "why_not": pd.Series(np.asarray(WHY_NOT, object)[reason], dtype=str),
             "delta_chi2": delta_chi2,
             "z_quality": quality,
             "night": _nights(piece),
