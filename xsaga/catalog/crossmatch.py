@@ -109,14 +109,18 @@ class Matcher:
         ndarray of int64, shape (pairs, 2)
             Indices into the batch and into the list, sorted.
         """
+        return _sorted(*self._near(ra, dec))
+
+    def _near(self, ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Find all pairs as indices into a batch and into the list, in no particular order."""
         rows, vectors = _placed(ra, dec)
         if len(rows) == 0 or len(self._rows) == 0:
-            return np.empty((0, 2), np.int64)
+            return np.empty(0, np.int64), np.empty(0, np.int64)
         batch = cKDTree(vectors, balanced_tree=False, compact_nodes=False)
         near = batch.sparse_distance_matrix(self._tree, self._reach + _SLACK, output_type="ndarray")
         i, j = near["i"], near["j"]
         within = _lengths(vectors[i], self._vectors[j]) <= self._reach
-        return _sorted(np.stack([rows[i[within]], self._rows[j[within]]], axis=1))
+        return rows[i[within]], self._rows[j[within]]
 
     def _nearest(
         self, vectors: NDArray[np.float64]
@@ -221,11 +225,13 @@ def pairs_between(
         For a radius that is negative or no number.
     """
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
-    found = [np.empty((0, 2), np.int64)]
+    nothing = np.empty(0, np.int64)
+    first, second = [nothing], [nothing]
     for rows, others, matcher in _strips(ra, dec, other_ra, other_dec, radius_arcsec):
-        pairs = matcher.pairs(ra[rows], dec[rows])
-        found.append(np.stack([rows[pairs[:, 0]], others[pairs[:, 1]]], axis=1))
-    return _sorted(np.concatenate(found))
+        i, j = matcher._near(ra[rows], dec[rows])
+        first.append(rows[i])
+        second.append(others[j])
+    return _sorted(np.concatenate(first), np.concatenate(second))
 
 
 def _strips(
@@ -284,7 +290,7 @@ def _placed(ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.int64], NDArray[n
     """Rows with a valid position, near ones near each other, and their unit vectors."""
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
     rows = np.flatnonzero(valid_positions(ra, dec))
-    rows = rows[np.argsort(tile_pixels(ra[rows], dec[rows], _ORDER), kind="stable")]
+    rows = rows[np.argsort(tile_pixels(ra[rows], dec[rows], _ORDER))]
     return rows, unit_vectors(normalised_ra(ra[rows]), dec[rows])
 
 
@@ -300,5 +306,8 @@ def _arcsec(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
     return angles
 
 
-def _sorted(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+def _sorted(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pairs of indices, shape (pairs, 2), by the first, then the second."""
+    span = int(second.max(initial=0)) + 1
+    keys = np.sort(first * span + second)  # one number sorts ten times as fast as two
+    return np.stack(np.divmod(keys, span), axis=1)
