@@ -134,6 +134,16 @@ def test_of_equally_near_ones_the_lowest_index_is_taken() -> None:
     assert index.tolist() == [0]
 
 
+def test_a_position_that_stands_for_not_known_does_no_harm() -> None:
+    ra, dec = positions_over_sky(1000)
+    ra, dec = np.concatenate([ra, np.zeros(30_000)]), np.concatenate([dec, np.zeros(30_000)])
+    index, separation = nearest_within(ra, dec, ra, dec, 1.0)
+    assert index.tolist() == [*range(1000), *[1000] * 30_000]
+    assert (separation == 0).all()
+    with pytest.raises(CatalogError, match=r"about 9e\+08 pairs within 1 arcsec: give a smaller"):
+        pairs_between(ra, dec, ra, dec, 1.0)
+
+
 def test_at_a_pole_every_right_ascension_is_the_same_place() -> None:
     index, separation = nearest_within([200.0], [90.0], [10.0, 20.0], [90.0, 90.0], 0.5)
     assert index.tolist() == [0]
