@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.shared_data import shared
@@ -175,6 +175,30 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
         read_spectra(path, overrides={"zwarm": "flag"})
 
 
+def test_a_zwarn_column_named_as_quality_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("ra,dec,z,ZWARN\n1,2,0.1,0\n1,2,0.1,4\n")
+    named = read(path, overrides={"z_quality": "ZWARN"})
+    assert named["why_not"].tolist() == ["", "ZWARN"]
+
+
+def test_nights_of_another_kind_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("ra,dec,z,zwarn,night,mjd\n1,2,0.1,0,14 May,59349.3\n")
+    notes = ReadingNotes()
+    assert read(path, notes=notes)["night"].tolist() == [20210514]
+    assert len(notes.warnings) == 1
+    assert "some nights are not known" in notes.warnings[0]
+
+
+def test_a_position_that_stands_for_not_known_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    rows = pd.DataFrame({"ra": 0.0, "dec": 0.0, "z": 0.1, "zwarn": np.arange(40_000) % 3})
+    rows.to_csv(path, index=False)
+    best = best_per_object(read(path))
+    assert best["n_spectra"].tolist() == [40_000]
+
+
 def test_a_rule_that_no_column_serves_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("ra,dec,z\n1,2,0.1\n")
@@ -280,7 +304,7 @@ def test_a_good_spectrum_goes_before_a_certain_one_and_quality_decides_where_the
 
 
 @given(st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 3), st.booleans()), max_size=20))
-@unhurried
+@settings(unhurried, max_examples=50)
 def test_no_spectrum_is_lost_and_no_object_has_a_better_one(
     rows: list[tuple[int, int, bool]],
 ) -> None:
