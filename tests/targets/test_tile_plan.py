@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,7 +182,20 @@ def test_a_file_reads_back_and_has_the_same_bytes_again(
         meta = beside["dc:provenance"]
     expected = {"FIBERS": 2, "NTARGETS": 6, "NOTILE": 1, "SIMULATD": True, "ZLIMIT": 0.02}
     assert {key: meta[key] for key in (*expected, *CHECKSUMS)} == expected | CHECKSUMS
+    if name == "plan.fits":
+        header = fits.getheader(tmp_path / name, "TILEPLAN")
+        assert header["TTYPE3"] == "RA"
+        assert header["TUNIT3"] == "deg"
+        assert header["TCOMM14"] == "Expected z < 0.02 galaxies among these"
+        assert "SIMULATED WEIGHTS" in str(header["COMMENT"])
     assert len(list(tmp_path.iterdir())) == 1 + (name == "plan.csv")
+
+
+def test_a_model_with_foreign_letters_in_its_name(tmp_path: Path, plan: TilePlan) -> None:
+    record = provenance()
+    record = replace(record, weights=replace(record.weights, name="Île"))
+    write_plan(tmp_path / "plan.fits", plan, record, CHECKSUMS)
+    assert fits.getheader(tmp_path / "plan.fits", "TILEPLAN")["WEIGHTS"] == "\\xcele"
 
 
 def test_a_file_of_unknown_kind_or_no_place_is_refused(tmp_path: Path, plan: TilePlan) -> None:

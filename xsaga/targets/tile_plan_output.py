@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from astropy.io import fits
 from astropy.table import Column, Table
 
 from xsaga.errors import TargetsError
@@ -26,7 +27,7 @@ CAVEAT = (
 )
 
 FORMATS: Mapping[str, str] = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits"}
-"""File formats by the end of a name."""
+"""File formats of a plan, as astropy calls them, by the end of a name."""
 
 _DESCRIPTIONS = {
     "order": ("", "Place in the plan, 1 = gains most"),
@@ -183,20 +184,39 @@ def write_plan(
     suffix = path.suffix.lower()
     table = _described(plan, provenance)
     table.meta.update(checksums)
-    options = {"delimiter": ","} if suffix == ".ecsv" else {}
     try:
         with ExitStack() as stack:
             if suffix == ".csv":  # which has no place for it
                 beside = path.with_name(f"{path.name}-metadata.json")
                 text = json.dumps(_csv_metadata(table, path.name), indent=1) + "\n"
                 stack.enter_context(placed(beside)).write_text(text, encoding="utf-8", newline="\n")
-            elif suffix == ".fits":
-                table.rename_columns(table.colnames, [name.upper() for name in table.colnames])
-            table.write(stack.enter_context(placed(path)), format=FORMATS[suffix], **options)
+            temporary = stack.enter_context(placed(path))
+            if suffix == ".fits":
+                _fits(table).writeto(temporary)
+            else:
+                table.write(temporary, format=FORMATS[suffix], delimiter=",")
     except OSError as error:
         raise TargetsError(
             f"{path}: cannot be written ({error.strerror or error}); choose another --out"
         ) from error
+
+
+def _fits(table: Table) -> fits.BinTableHDU:
+    rows = table.as_array()
+    rows.dtype.names = [name.upper() for name in table.colnames]
+    hdu = fits.BinTableHDU(rows, name=table.meta["EXTNAME"])
+    for number, column in enumerate(table.itercols(), start=1):
+        # inserted backwards, so that they stand in this order behind TFORM
+        hdu.header.insert(f"TFORM{number}", (f"TCOMM{number}", column.description), after=True)
+        if column.unit:
+            hdu.header.insert(f"TFORM{number}", (f"TUNIT{number}", str(column.unit)), after=True)
+    for key, value in table.meta.items():
+        is_text = isinstance(value, str)  # of which a header holds ASCII only
+        hdu.header[key] = value.encode("ascii", "backslashreplace").decode() if is_text else value
+    hdu.header["COMMENT"] = CAVEAT
+    if table.meta["SIMULATD"]:
+        hdu.header["COMMENT"] = "SIMULATED WEIGHTS: these scores are no basis for observing."
+    return hdu
 
 
 def _csv_metadata(table: Table, name: str) -> dict[str, Any]:
