@@ -11,6 +11,7 @@ from xsaga.cli.cutout import cutout
 from xsaga.cli.edge import OneLineErrors
 from xsaga.cli.evaluate import evaluate
 from xsaga.cli.labels import labels
+from xsaga.cli.plan import plan
 from xsaga.cli.run import fetch, rank, run, score, tile
 from xsaga.cli.simulate import simulate
 from xsaga.cli.status import status
@@ -39,6 +40,7 @@ for command in (
     score,
     rank,
     status,
+    plan,
     cutout,
     simulate,
     labels,
