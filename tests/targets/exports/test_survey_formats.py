@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ from xsaga.errors import TargetsError
 from xsaga.targets.exports.export import export
 from xsaga.targets.target_list import TargetList
 
-FORMATS = ["4most", "pfs", "sdssv-too", "hats", "moc", "regions"]
+WITHOUT_EXTRAS = ["4most", "pfs", "sdssv-too", "moc", "regions"]
+
+needs_hats = pytest.mark.skipif(find_spec("hats") is None, reason="needs the extra [hats]")
+
+FORMATS = [*WITHOUT_EXTRAS, pytest.param("hats", marks=needs_hats)]
 
 SAYS_SIMULATED = {
     "4most": ("4most-targets.fits", b"COMMENT SIMULATED WEIGHTS"),
@@ -25,13 +30,6 @@ SAYS_SIMULATED = {
     "regions": ("targets.reg", b"# SIMULATED WEIGHTS"),
 }
 """Where each format says that the weights are simulated; SDSS's table has no room for it."""
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:(hats|lsdb|upath|fsspec).*")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _needs_hats() -> None:
-    pytest.importorskip("hats", reason="needs the extra [hats]")
 
 
 def with_area(listed: TargetList) -> TargetList:
@@ -72,7 +70,7 @@ def test_simulated_weights_are_said_with_the_targets(
     assert (path.is_file() and mark in path.read_bytes()) is simulated
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "hats"])
+@pytest.mark.parametrize("name", WITHOUT_EXTRAS)
 def test_a_list_without_targets_is_written(tmp_path: Path, name: str) -> None:
     listed = with_area(survey_list(tmp_path, 0))
     assert export(listed, name, tmp_path / "out", SETTINGS)
