@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.shared_data import shared
-from xsaga.simulation.bricks import N_ROWS, Brick, brick_at, bricks_in_box, nearest_bricks
+from xsaga.simulation.bricks import Brick, brick_at, bricks_in_box, nearest_bricks
 from xsaga.simulation.coadd_grid import CoaddGrid
+from xsaga.sky.brick_grid import N_ROWS
 
 N_BRICKS = 662174
 """Rows of the survey's own survey-bricks.fits.gz."""

@@ -10,6 +10,7 @@ from xsaga.cli.config import config
 from xsaga.cli.cutout import cutout
 from xsaga.cli.edge import OneLineErrors
 from xsaga.cli.evaluate import evaluate
+from xsaga.cli.export import export
 from xsaga.cli.labels import labels
 from xsaga.cli.plan import plan
 from xsaga.cli.run import fetch, rank, run, score, tile
@@ -47,6 +48,7 @@ for command in (
     train,
     evaluate,
     calibrate,
+    export,
     config,
 ):
     main.add_command(command)

@@ -1,17 +1,12 @@
-"""The Legacy Surveys' brick grid: where the bricks are, what they are called and numbered."""
+"""Single bricks of the Legacy Surveys' grid: where they are, what they are called and numbered."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-BRICK_SIZE = 0.25
-"""Height of a row of bricks in degrees."""
-
-N_ROWS = round(180 / BRICK_SIZE) + 1
+from xsaga.sky.brick_grid import BRICK_SIZE, N_ROWS, columns_per_row
 
 
 @dataclass(frozen=True)
@@ -56,8 +51,7 @@ class Brick:
 def brick_at(row: int, col: int) -> Brick:
     """Return the brick of a row and a column.
 
-    Rows are centred on multiples of 0.25°; each holds the smallest even number of equal columns
-    that are nowhere wider than 0.25°, the two polar rows one brick each (desiutil.brick).
+    The grid is that of `xsaga.sky.brick_grid`.
 
     Parameters
     ----------
@@ -66,7 +60,7 @@ def brick_at(row: int, col: int) -> Brick:
     col : int
         Any integer; taken modulo the number of columns.
     """
-    columns = _columns()
+    columns = columns_per_row()
     col %= int(columns[row])
     width = 360.0 / int(columns[row])
     ra1, ra2 = width * col, width * (col + 1)
@@ -115,7 +109,7 @@ def bricks_in_box(ra: float, dec: float, half_width: float, half_height: float) 
     half_width, half_height : float
         Half its extent on the sky in degrees.
     """
-    columns = _columns()
+    columns = columns_per_row()
     lowest = max(_row_of(dec - half_height), 0)
     highest = min(_row_of(dec + half_height), N_ROWS - 1)
     found = []
@@ -128,16 +122,6 @@ def bricks_in_box(ra: float, dec: float, half_width: float, half_height: float) 
         count = min(last - first + 1, int(columns[row]))
         found += [brick_at(row, first + step) for step in range(count)]
     return found
-
-
-@cache
-def _columns() -> NDArray[np.int64]:
-    """Count the bricks of each row."""
-    nearest_to_equator = np.abs(-90.0 + BRICK_SIZE * np.arange(N_ROWS)) - BRICK_SIZE / 2
-    widest = 360.0 / BRICK_SIZE * np.cos(np.radians(nearest_to_equator))
-    columns = np.asarray(2 * np.ceil(widest / 2))
-    columns[[0, -1]] = 1
-    return columns.astype(np.int64)
 
 
 def _tenths(degrees: float) -> int:

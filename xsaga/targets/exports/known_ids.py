@@ -1,0 +1,58 @@
+"""The table of TARGETIDs that were given before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xsaga.errors import TargetsError
+
+KNOWN_IDS_FILE = "target-ids.parquet"
+"""Name of such a table in an export."""
+
+_SCHEMA = pa.schema([("source_id", pa.int64()), ("targetid", pa.int64())])
+
+
+def read_known_ids(path: Path) -> pd.DataFrame:
+    """Read a table of TARGETIDs.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet with the int64 columns `source_id` and `targetid`.
+
+    Raises
+    ------
+    TargetsError
+        It cannot be read or is no such table.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise TargetsError(f"{path}: cannot be read as a table of TARGETIDs ({reason})") from None
+    held = {field.name: str(field.type) for field in table.schema}
+    if any(held.get(name) != "int64" for name in _SCHEMA.names):
+        raise TargetsError(
+            f"{path}: has no int64 columns source_id and targetid: give the {KNOWN_IDS_FILE} of an "
+            "earlier export"
+        )
+    known: pd.DataFrame = table.select(_SCHEMA.names).to_pandas()
+    return known
+
+
+def write_known_ids(path: Path, known: pd.DataFrame) -> None:
+    """Write a table of TARGETIDs that `read_known_ids` reads back.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    known : DataFrame
+        Columns `source_id` and `targetid`, int64.
+    """
+    table = pa.Table.from_pandas(known[_SCHEMA.names], schema=_SCHEMA, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(None), path, compression="zstd")
