@@ -227,7 +227,7 @@ def test_coverage_is_never_rounded_up_to_complete(tmp_path: Path) -> None:
 
 def test_a_run_without_targets_has_a_page(tmp_path: Path) -> None:
     page = page_of(tmp_path, facts(0))
-    assert "No target was ranked" in page.text
+    assert "No target: the counts below say" in page.text
     assert "sources in the run 55" in page.text
     assert page.all("svg") == []
 

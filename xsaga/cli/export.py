@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from xsaga.cli.export_options import FormatOption, format_options, format_settings
 from xsaga.errors import ExitCode, XsagaError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -80,18 +81,10 @@ _SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 """Options by the section of the help that they stand in; each is a field of ExportSettings."""
 
 
-class _Setting(click.Option):
-    """An option of some formats, shown in a section of its own."""
-
-    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.section = section
-
-
 def _settings(command: Command) -> Command:
     for section, options in reversed(_SETTINGS.items()):
         for name, how in reversed(options.items()):
-            command = click.option(name, cls=_Setting, section=section, **how)(command)
+            command = click.option(name, cls=FormatOption, section=section, **how)(command)
     return command
 
 
@@ -146,6 +139,7 @@ class _ListsFormats(click.Command):
     help="Folder in which each format gets its folder.  [default: exports/ beside the list]",
 )
 @_settings
+@format_options
 def export(
     where: Path, formats: tuple[str, ...], out: Path | None, known_ids: Path | None, **options: Any
 ) -> int:
@@ -153,14 +147,16 @@ def export(
 
     WHERE is a run folder, the folder of a night's list (of nightly runs the latest is taken), or a
     targets.parquet. Each format is read back before it takes the place of an older export; what a
-    format cannot hold is refused in one line.
+    format cannot hold is refused in one line, or left out and listed in left-out.csv.
     """
     from xsaga.targets.exports.export import export as write_export
     from xsaga.targets.exports.known_ids import read_known_ids
+    from xsaga.targets.exports.left_out import LEFT_OUT_FILE, left_out_ids
     from xsaga.targets.exports.settings import ExportSettings
     from xsaga.targets.target_list import read_target_list
 
-    given = {name: value for name, value in options.items() if value is not None}
+    given = format_settings(options)
+    given |= {name: value for name, value in options.items() if value is not None}
     if known_ids is not None:
         given["known_ids"] = read_known_ids(known_ids)
     settings = ExportSettings(**given)
@@ -173,7 +169,13 @@ def export(
         except XsagaError as error:  # one format that cannot hold the list stops no other
             failures.append(error)
             continue
-        click.echo(f"{name}: {len(listed.targets)} targets, {len(files)} files in {place / name}")
+        left = len(left_out_ids(place / name))
+        click.echo(
+            f"{name}: {len(listed.targets) - left} targets, {len(files)} files in {place / name}"
+        )
+        if left:
+            words = "1 target" if left == 1 else f"{left} targets"
+            click.echo(f"{name}: {words} left out, see {place / name / LEFT_OUT_FILE}")
     for failure in failures[:-1]:
         click.echo(f"xsaga: {failure}", err=True)
     if failures:

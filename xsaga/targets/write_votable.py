@@ -53,13 +53,25 @@ def read_votable_ids(path: Path) -> NDArray[np.int64]:
     return np.array(table.array["source_id"], dtype=np.int64)
 
 
-def votable_header(targets: pd.DataFrame, provenance: Provenance) -> str:
+def votable_header(
+    targets: pd.DataFrame, provenance: Provenance, first: tuple[Column, ...] = ()
+) -> str:
     """VOTable without data that describes the columns of a conformed target list.
 
     This is what the VOParquet convention (IVOA Note 1.0, 2025-01) puts into the metadata of a
     Parquet file.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        As `xsaga.targets.columns.conform` gives it.
+    provenance : Provenance
+        Becomes INFO elements.
+    first : tuple of Column
+        Numeric columns that stand before those of the list.
     """
-    document, _ = _document(targets, provenance)
+    document, table = _document(targets, provenance)
+    table.fields[:0] = [_field(document, column, None) for column in first]
     stream = BytesIO()
     document.to_xml(stream)
     return stream.getvalue().decode("utf-8")

@@ -40,6 +40,6 @@ def test_conditions_become_desi_s_bits() -> None:
 
 
 def test_the_record_is_plain() -> None:
-    record = ExportSettings(known_ids={1: 2, 3: 4}, numobs=2).record()
+    record = ExportSettings(known_ids={1: 2, 3: 4}, numobs=2).record("desi-targets")
     assert (record["known_ids"], record["numobs"], record["survey"]) == (2, 2, "main")
-    assert ExportSettings().record()["known_ids"] == 0
+    assert ExportSettings().record("desi-targets")["known_ids"] == 0

@@ -12,6 +12,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from xsaga.errors import ConfigError, TargetsError, nearest_name
 from xsaga.targets.exports.export_format import ExportFormat
+from xsaga.targets.exports.left_out import left_out_ids
 from xsaga.targets.exports.placing import placed_folder
 from xsaga.targets.exports.registry import EXPORTS
 from xsaga.targets.exports.settings import ExportSettings
@@ -108,8 +109,9 @@ def _write_record(listed: TargetList, name: str, folder: Path, settings: ExportS
         "format": name,
         "simulated_weights": simulated,
         "rows": len(listed.targets),
+        "left_out": len(left_out_ids(folder)),
         "target_list_sha256": sha256_of(listed.path) if listed.path.is_file() else None,
-        "settings": settings.record(),
+        "settings": settings.record(name),
         "files": {
             path.relative_to(folder).as_posix(): {
                 "size": path.stat().st_size,

@@ -10,6 +10,12 @@ from xsaga.targets.exports.desi_targets import DESI_TARGETS
 from xsaga.targets.exports.desi_tertiary import DESI_TERTIARY
 from xsaga.targets.exports.desi_too import DESI_TOO
 from xsaga.targets.exports.export_format import ExportFormat
+from xsaga.targets.exports.fourmost import FOURMOST
+from xsaga.targets.exports.hats_catalog import HATS
+from xsaga.targets.exports.moc import MOC_FILES
+from xsaga.targets.exports.pfs import PFS
+from xsaga.targets.exports.regions import REGIONS
+from xsaga.targets.exports.sdssv_too import SDSSV_TOO
 
 _FORMATS: Final[tuple[ExportFormat, ...]] = (
     # one line per format, in the order of the help
@@ -18,6 +24,12 @@ _FORMATS: Final[tuple[ExportFormat, ...]] = (
     DESI_SECONDARY_CLASSIC,
     DESI_TERTIARY,
     DESI_TOO,
+    FOURMOST,
+    PFS,
+    SDSSV_TOO,
+    HATS,
+    MOC_FILES,
+    REGIONS,
 )
 
 EXPORTS: Final[Mapping[str, ExportFormat]] = {each.name: each for each in _FORMATS}

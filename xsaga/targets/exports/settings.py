@@ -5,12 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
 import pandas as pd
 
 from xsaga.errors import ConfigError
+from xsaga.targets.exports.survey_settings import (
+    FormatSettings,
+    FourmostSettings,
+    HatsSettings,
+    PfsSettings,
+    RegionsSettings,
+    SdssvSettings,
+)
 
 OBSERVING_CONDITIONS: Final = {"DARK": 1, "GRAY": 2, "BRIGHT": 4, "BACKUP": 8}
 """DESI's OBSCONDITIONS bits (desitarget.targetmask)."""
@@ -27,6 +35,8 @@ MIN_FLUX: Final = 1e-16
 """Nanomaggies that the size of a flux must reach for DESI (desitarget.secondary)."""
 
 _MAX_PROGRAM = 9999
+
+_DESI = "desi-"
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,8 @@ class ExportSettings:
     known_ids : DataFrame, mapping or None
         TARGETIDs that were given before: columns `source_id` and `targetid` (both int64), or a
         mapping from one to the other. These sources keep theirs.
+    fourmost, pfs, sdssv, hats, regions
+        Options of the formats of that name.
 
     Raises
     ------
@@ -93,6 +105,11 @@ class ExportSettings:
     too_type: TooType = "FIBER"
     too_prio: TooPriority = "LO"
     known_ids: pd.DataFrame | Mapping[int, int] | None = field(default=None, compare=False)
+    fourmost: FourmostSettings = field(default_factory=FourmostSettings)
+    pfs: PfsSettings = field(default_factory=PfsSettings)
+    sdssv: SdssvSettings = field(default_factory=SdssvSettings)
+    hats: HatsSettings = field(default_factory=HatsSettings)
+    regions: RegionsSettings = field(default_factory=RegionsSettings)
 
     def __post_init__(self) -> None:
         if self.survey not in SURVEYS:
@@ -142,8 +159,26 @@ class ExportSettings:
         """Value of OBSCONDITIONS."""
         return sum({OBSERVING_CONDITIONS[each] for each in self.conditions})
 
-    def record(self) -> dict[str, Any]:
-        """Plain values of all settings, for the record of an export; tables by their length."""
+    def record(self, format_name: str) -> dict[str, Any]:
+        """Plain values of the settings of one format, for the record of an export.
+
+        Parameters
+        ----------
+        format_name : str
+            Name in the registry.
+
+        Returns
+        -------
+        dict
+            Tables by their length; empty for a format without settings.
+        """
         values = {each.name: getattr(self, each.name) for each in fields(self)}
+        groups = [value for value in values.values() if isinstance(value, FormatSettings)]
+        for group in groups:
+            if group.format_name == format_name:
+                return asdict(group)
+        if not format_name.startswith(_DESI):
+            return {}
         known = values.pop("known_ids")
-        return {**values, "known_ids": 0 if known is None else len(known)}
+        own = {name: value for name, value in values.items() if value not in groups}
+        return {**own, "known_ids": 0 if known is None else len(known)}
