@@ -21,16 +21,14 @@ from xsaga.paths import TEMPORARY_MARK, NightlyPaths
 from xsaga.run.folder import held
 
 POINTS = {
-    "while fetching": ("*/cutouts.parquet", 2, False),
     "while scoring": ("*/scores.parquet", 2, True),
     "before it is published": ("*/lists/2026-11-27", 1, False),
     "before the ledger": ("*/lists/2026-11-27", 1, True),
     "before latest": ("*/latest", 1, False),
-    "before old runs go": ("*/latest", 1, True),
 }
 """Where a night is killed: at a rename, the how manieth, and whether before or after it."""
 
-POINTS_AFTER = {"while fetching": 1, "while scoring": 2}
+POINTS_AFTER = {"while scoring": 2}
 """So many tiles were done when the night was killed."""
 
 
@@ -87,11 +85,9 @@ def test_a_killed_night_is_gone_on_with(
     killed: dict[str, Nights], undisturbed: pd.Series, archive: SmallArchive, point: str
 ) -> None:
     nights = killed[point]
-    published = point in ("before the ledger", "before latest", "before old runs go")
+    published = point in ("before the ledger", "before latest")
     assert nights.names() == ["2026-11-26", "2026-11-27"][: 1 + published]
-    half = len(archive.rows[::2])  # whatever happened, latest is a whole list
-    shown = len(archive.rows) if point == "before old runs go" else half
-    assert len(nights.targets()) == shown
+    assert len(nights.targets()) == len(archive.rows[::2])  # latest is a whole list all the time
     n_scored = len(nights.events("tile scored"))
     result = nights.run("2026-11-28")
     assert result.exit_code == (ExitCode.NOTHING_NEW if published else ExitCode.OK), result.output

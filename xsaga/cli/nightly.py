@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import sys
-import tomllib
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xsaga.cli.edge import file_trouble
+from xsaga.cli.export import export
+from xsaga.cli.export_options import format_settings
 from xsaga.cli.options import SectionedCommand, config_options, with_options
 from xsaga.cli.run import ALL_SECTIONS, base_config
 from xsaga.errors import BusyError, ConfigError, XsagaError
@@ -78,16 +79,10 @@ def _date(ctx: click.Context, param: click.Parameter, text: str | None) -> date 
 @click.option(
     "--export",
     "exports",
-    metavar="FORMAT",
+    metavar="'FORMAT [OPTIONS]'",
     multiple=True,
-    help="Write the list in this format too (see `xsaga export --help`); repeat it for more.",
-)
-@click.option(
-    "--export-setting",
-    "export_settings",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="Setting of the exports, e.g. obsconditions=DARK.",
+    help="Write the list in this format too, with options as `xsaga export --help` has them; "
+    "repeat it for more.",
 )
 @click.option(
     "--night",
@@ -105,7 +100,6 @@ def nightly(
     out: Path,
     max_seconds: float | None,
     exports: tuple[str, ...],
-    export_settings: tuple[str, ...],
     night: date | None,
     retry_failed: bool,
     as_json: bool,
@@ -128,8 +122,7 @@ def nightly(
             night=date_of_list,
             command=shlex.join(["xsaga", *sys.argv[1:]]),
             max_seconds=max_seconds,
-            exports=_known_exports(exports),
-            export_settings=_export_settings(export_settings),
+            exports=_exports(exports),
             retry_failed=retry_failed,
         )
         config = with_options(base_config(where), given)
@@ -160,35 +153,28 @@ def _trouble(error: Exception, night: date, latest: str, *, as_json: bool) -> st
     return f"xsaga nightly {night}: NO NEW LIST, {stays}: {why}"
 
 
-def _known_exports(names: tuple[str, ...]) -> tuple[str, ...]:
-    from xsaga.errors import nearest_name
-    from xsaga.targets.exports.registry import EXPORTS
-
-    for name in names:
-        if name not in EXPORTS:
-            raise ConfigError(f"--export {name!r}: {nearest_name(name, EXPORTS)}")
-    return tuple(dict.fromkeys(names))
-
-
-def _export_settings(given: tuple[str, ...]) -> ExportSettings:
-    from dataclasses import fields
-
-    from xsaga.errors import nearest_name
+def _exports(texts: tuple[str, ...]) -> dict[str, ExportSettings]:
+    """Read ``FORMAT [OPTIONS]`` as `xsaga export --format` would."""
     from xsaga.targets.exports.settings import ExportSettings
 
-    known = {item.name for item in fields(ExportSettings)} - {"known_ids"}
-    values: dict[str, Any] = {}
-    for text in given:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise ConfigError(f"--export-setting {text!r}: write NAME=VALUE")
-        if name not in known:
-            raise ConfigError(f"--export-setting {text!r}: {nearest_name(name, known)}")
+    found: dict[str, ExportSettings] = {}
+    for text in texts:
         try:
-            values[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[name] = value  # a bare word is text
-    try:
-        return ExportSettings(**values)
-    except TypeError as error:
-        raise ConfigError(f"--export-setting: {error}") from None
+            name, *options = shlex.split(text)
+        except ValueError:
+            raise ConfigError(f"--export {text!r}: write 'FORMAT' or 'FORMAT OPTIONS'") from None
+        try:
+            asked = export.make_context("export", [".", "--format", name, *options])
+        except click.UsageError as error:
+            raise ConfigError(f"--export {text!r}: {error.format_message()}") from None
+        values = dict(asked.params)
+        if values.pop("known_ids") is not None or values.pop("out") is not None:
+            raise ConfigError(
+                f"--export {text!r}: leave --out and --known-ids to the nightly lists"
+            )
+        for other in ("where", "formats"):
+            del values[other]
+        given = format_settings(values)
+        given |= {key: value for key, value in values.items() if value is not None}
+        found[name] = ExportSettings(**given)
+    return found

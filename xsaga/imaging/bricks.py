@@ -30,7 +30,13 @@ from xsaga.errors import ImagingError
 from xsaga.imaging.brick import Brick, BrickName, BrickShelf, UnusableBrick
 from xsaga.imaging.brick_decode import CELL, BrickDecoder
 from xsaga.imaging.brick_fill import fill_missing
-from xsaga.imaging.brick_index import Homes, RegionIndex, find_homes, open_regions
+from xsaga.imaging.brick_index import (
+    Homes,
+    RegionIndex,
+    find_homes,
+    nominal_depth,
+    open_regions,
+)
 from xsaga.imaging.brick_tree import BrickTree, brick_table_files, image_path
 from xsaga.imaging.cutouts import (
     NATIVE_PIXEL_SCALE,
@@ -208,8 +214,13 @@ class BrickSource:
         for place, region in enumerate(self._regions):
             here = (homes.region == place) & (homes.depth > -size)
             for number in np.unique(homes.number[here]).tolist():
-                brick = region.brick(number)
-                names |= {brick, *region.neighbours(brick, size)}
+                brick, at = region.brick(number), here & (homes.number == number)
+                names.add(brick)
+                names |= {
+                    near
+                    for near in region.neighbours(brick, size)
+                    if _depth_in(near, ra[at], dec[at]).max() > -size
+                }
         paths = [
             image_path(name.region, name.name, product, band)
             for name in names
@@ -223,6 +234,12 @@ class BrickSource:
         """Stop the decoding processes and let go of the tree."""
         self._decoder.close()
         self._tree.close()
+
+
+def _depth_in(
+    brick: BrickName, ra: NDArray[np.float64], dec: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return nominal_depth(ra, dec, np.array([brick.ra]), np.array([brick.dec]))
 
 
 def _parts(index: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

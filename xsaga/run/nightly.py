@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -68,10 +68,8 @@ class NightSettings:
         Command line, for the record.
     max_seconds : float or None
         Time after which nothing more is begun; None for no limit.
-    exports : tuple of str
-        Export formats to write.
-    export_settings : ExportSettings
-        Their options; `known_ids` is filled in.
+    exports : mapping of str to ExportSettings
+        Export formats to write, with their options; `known_ids` is filled in.
     retry_failed : bool
         Do tiles again with cutouts that could not be had, though perhaps another time.
     clock : callable
@@ -83,8 +81,7 @@ class NightSettings:
     night: date
     command: str = "xsaga nightly"
     max_seconds: float | None = None
-    exports: tuple[str, ...] = ()
-    export_settings: ExportSettings = field(default_factory=ExportSettings)
+    exports: Mapping[str, ExportSettings] = field(default_factory=dict)
     retry_failed: bool = False
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -217,7 +214,7 @@ def _night(
             warnings=(warning,) if warning else (),
             seconds=settings.clock() - begun,
         )
-        summary = prepare_list(paths, night, last, settings.exports, settings.export_settings)
+        summary = prepare_list(paths, night, last, settings.exports)
         if last is not None and retrying and _is_the_same(summary, last):
             shutil.rmtree(paths.next_list)
             return _nothing_new(settings, last)
@@ -272,8 +269,7 @@ def _fingerprint(
     values = config_values(config)
     content: dict[str, Any] = {
         "run": record.fingerprint,
-        "exports": sorted(settings.exports),
-        "export settings": settings.export_settings.record(),
+        "exports": {name: each.record(name) for name, each in settings.exports.items()},
     }
     for key in config_keys():
         value = values[str(key)]
@@ -308,7 +304,7 @@ def _earlier_runs(paths: NightlyPaths, last: PublishedList | None) -> list[RunPa
     for folder in folders:
         run = RunPaths(folder)
         with suppress(RunError):  # killed before its tiles were there, or damaged: of no use
-            read_record(run), read_run_config(run), read_partition(run)
+            read_record(run), read_partition(run)
             usable.append(run)
     return usable
 

@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 from xsaga.catalog.cut_steps import PhotometricFlag
 from xsaga.config import FootprintConfig
 from xsaga.errors import XsagaError
-from xsaga.paths import ListPaths, RunPaths, placed
-from xsaga.run.folder import read_partition, read_run_config
+from xsaga.paths import ListPaths, RunPaths, TilePaths, placed
+from xsaga.run.folder import read_run_config
 from xsaga.run.nightly_changes import FAILED, FAILS_CUTS, NOT_LISTED, OUTSIDE, RUN_GONE, WAITS
 from xsaga.run.session import Session, configured_footprint, footprint_files
 from xsaga.run.tile import WAITING
 from xsaga.sky.footprint import Footprint
 
 _FOOTPRINT_FOLDER = "footprint"
+_SOURCES = TilePaths(Path()).sources.name
 
 
 def fates(gone: pd.DataFrame, listed: ListPaths, run: RunPaths) -> pd.DataFrame:
@@ -67,9 +68,9 @@ def _known(ids: pd.Series, listed: ListPaths, run: RunPaths) -> Iterator[pd.Data
         yield _table(table["source_id"], fate, table["reason"].where(~waits, ""))
     if not run.partition.is_file():
         return
-    order = read_run_config(run).footprint.order
-    for tile in read_partition(run).tiles:
-        table = _some(run.tile(order, tile.pixel).sources, ["source_id", "photometric_flags"], ids)
+    # Not by the run's configuration: another version of xsaga may have written it.
+    for sources in sorted(run.tiles.glob(f"Norder=*/Dir=*/Npix=*/{_SOURCES}")):
+        table = _some(sources, ["source_id", "photometric_flags"], ids)
         flags = table["photometric_flags"]
         yield _table(
             table["source_id"],

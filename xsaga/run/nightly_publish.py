@@ -46,6 +46,9 @@ OTHER_ROUNDING = 2e-3
 """Differences of p_lowz that a score made anew may have by its precision alone: ten times, and
 twice, what `xsaga.model.scoring` allows for another order of the same cutouts."""
 
+_DESI = "desi-"
+"""How the names of formats begin that hold TARGETIDs."""
+
 _TILE_COLUMNS = ("candidates", "settings", "photometry", "scoring")
 
 
@@ -87,8 +90,7 @@ def prepare_list(
     paths: NightlyPaths,
     night: Night,
     last: PublishedList | None,
-    exports: tuple[str, ...],
-    export_settings: ExportSettings,
+    exports: Mapping[str, ExportSettings],
 ) -> NightSummary:
     """Write all files of a list into the folder that it is published from.
 
@@ -109,12 +111,12 @@ def prepare_list(
     tiles = _tile_keys(night.session)
     _write(place.tiles, pa.Table.from_pandas(tiles, preserve_index=False))
     listed = read_target_list(place.folder)
-    _export(listed, place, last, exports, export_settings)
+    _export(listed, place, last, exports)
     before = read_target_list(last.paths.folder).targets if last is not None else None
     changes = _changes(night, before, listed.targets, paths, last, tiles)
     name = str(night.name)
     _write(place.changes, changes_table(changes, night.date.isoformat(), name))
-    summary = _summary(night, last, before, listed, changes, place, exports)
+    summary = _summary(night, last, before, listed, changes, place, tuple(exports))
     place.summary.write_text(summary.format() + "\n", encoding="utf-8", newline="\n")
     place.summary_json.write_text(
         json.dumps(summary.to_dict(), indent=1) + "\n", encoding="utf-8", newline="\n"
@@ -156,27 +158,25 @@ def _export(
     listed: TargetList,
     place: ListPaths,
     last: PublishedList | None,
-    exports: tuple[str, ...],
-    settings: ExportSettings,
+    exports: Mapping[str, ExportSettings],
 ) -> None:
-    """Write the exports; identifiers that were given to a source once are its own for good."""
+    """Write the exports; a TARGETID that was given to a source once is its own for good."""
     known = pd.DataFrame({"source_id": [], "targetid": []}, dtype=np.int64)
     if last is not None and last.paths.targetids.is_file():
         known = read_known_ids(last.paths.targetids)
+    ids = listed.targets["source_id"].to_numpy(np.int64)
+    for name, chosen in exports.items():
+        settings = chosen
+        if name.startswith(_DESI):
+            given = assign_targetids(listed.targets, replace(chosen, known_ids=known))
+            new = (given != ids) & ~np.isin(ids, known["source_id"])
+            fresh = pd.DataFrame({"source_id": ids[new], "targetid": given[new]})
+            known = pd.concat([known, fresh], ignore_index=True)
+            settings = replace(chosen, known_ids=known)
+        export(listed, name, place.exports(name), settings)
     if exports:
-        settings = replace(settings, known_ids=known)
-        ids = listed.targets["source_id"].to_numpy(np.int64)
-        given = assign_targetids(listed.targets, settings)
-        new = (given != ids) & ~np.isin(ids, known["source_id"])
-        known = pd.concat(
-            [known, pd.DataFrame({"source_id": ids[new], "targetid": given[new]})],
-            ignore_index=True,
-        )
-        settings = replace(settings, known_ids=known)
-        for name in exports:
-            export(listed, name, place.exports(name), settings)
         (place.folder / "exports" / LOCK_FILE).unlink(missing_ok=True)
-    if exports or len(known):
+    if len(known) or any(name.startswith(_DESI) for name in exports):
         with placed(place.targetids) as temporary:
             write_known_ids(temporary, known)
 
