@@ -78,7 +78,11 @@ def mark_simulated(header: fits.Header, provenance: Provenance) -> None:
 
 
 def set_provenance(header: fits.Header, provenance: Provenance) -> None:
-    """Set XSAGAVER, DATE, WEIGHTS, WGTSHA, BASERATE, COMMAND and DEPNAMnn/DEPVERnn."""
+    """Set the cards of provenance.
+
+    They are those of `mark_simulated`, XSAGAVER, DATE, WEIGHTS, WGTSHA, BASERATE, TIERn, AREA,
+    COMMAND, and DEPNAMnn/DEPVERnn as DESI writes them.
+    """
     mark_simulated(header, provenance)
     header["XSAGAVER"] = (provenance.version, "version of xsaga")
     if provenance.created:
@@ -87,6 +91,10 @@ def set_provenance(header: fits.Header, provenance: Provenance) -> None:
     header["WGTSHA"] = provenance.weights.sha256
     if provenance.base_rate:
         header["BASERATE"] = card_text(provenance.base_rate)
+    for number, words in enumerate(provenance.tiers, start=1):
+        header[f"TIER{number}"] = (card_text(words), "what the tier takes")
+    if provenance.area_deg2 is not None:
+        header["AREA"] = (provenance.area_deg2, "[deg2] area that targets are chosen from")
     # astropy reads a long value wrongly where it holds quotes (doubled in FITS)
     header["COMMAND"] = card_text(provenance.command.replace("'", '"'))
     packages = (("xsaga", provenance.version), *provenance.packages)
