@@ -14,7 +14,7 @@ from xsaga.targets.exports.registry import EXPORTS
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    listed(tmp_path / "RUN", positioned(desi_targets(20)))
+    listed(tmp_path / "RUN", positioned(desi_targets(20, shift=0.3)))
     return tmp_path / "RUN"
 
 
