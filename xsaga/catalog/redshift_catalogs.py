@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +58,7 @@ WARNING_COLUMNS = ("zwarn", "zwarning")
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     # "z" comes last: in photometric catalogs it is a magnitude, and the redshift has another name
-    "z": ("redshift", "z_spec", "zspec", "z_helio", "zhelio", "z_best", "z"),
+    "z": ("redshift", "z_spec", "zspec", "spec_z", "z_helio", "zhelio", "z_best", "z"),
     "cz": ("cz", "HRV", "v_helio", "vhelio"),
     "z_quality": ("z_quality", "zquality", "z_q", "zq", "nq", "zqual", *WARNING_COLUMNS),
     "kind": ("kind", "spectype"),
@@ -256,6 +256,30 @@ def read_redshifts(
     return pd.concat(frames, ignore_index=True)
 
 
+def require_redshift(path: Path, found: Mapping[str, str], available: Sequence[str]) -> None:
+    """Refuse a file in which neither ``z`` nor ``cz`` of `COLUMNS` was found.
+
+    Raises
+    ------
+    CatalogError
+        It names the columns of the file and the options that name one.
+    """
+    if "z" in found or "cz" in found:
+        return
+    shown = ", ".join(available[:12]) + (", …" if len(available) > 12 else "")
+    raise CatalogError(
+        f"{path}: no column for z; its columns are {shown}; name the redshift with "
+        "--column z=COLUMN, or a velocity in km/s with --column cz=COLUMN"
+    )
+
+
+def redshifts(piece: Piece) -> NDArray[np.floating]:
+    """Redshifts as the catalog gives them, from ``z`` or else ``cz`` of `COLUMNS`."""
+    if "z" in piece:
+        return piece.floats("z", np.float64)
+    return piece.floats("cz", np.float64) / float(_speed_of_light.to_value("km/s"))
+
+
 def is_simulated(path: Path) -> bool:
     """Tell whether a catalog says of itself that it is simulated.
 
@@ -285,12 +309,7 @@ def _label_columns(
         found = ColumnMap("redshifts", COLUMNS, catalog.overrides).resolve(available)
     except CatalogError as error:
         raise CatalogError(f"{catalog.path}: {error}") from error
-    if "z" not in found and "cz" not in found:
-        shown = ", ".join(available[:12]) + (", …" if len(available) > 12 else "")
-        raise CatalogError(
-            f"{catalog.path}: no column for z; its columns are {shown}; name the redshift with "
-            "--column z=COLUMN, or a velocity in km/s with --column cz=COLUMN"
-        )
+    require_redshift(catalog.path, found, available)
     if "z_quality" not in found and not catalog.all_good:
         notes.warn(
             f"{catalog.path}: no column of redshift quality: every redshift in it counts as good; "
@@ -301,10 +320,7 @@ def _label_columns(
 
 def _labels(piece: Piece, columns: Mapping[str, str]) -> pd.DataFrame:
     """Columns of a label, one row for each of the piece."""
-    if "z" in columns:
-        z = piece.floats("z", np.float64)
-    else:
-        z = piece.floats("cz", np.float64) / _speed_of_light.to_value("km/s")
+    z = redshifts(piece)
     z = np.where((z > REDSHIFT_MIN) & (z < REDSHIFT_MAX), z, np.nan)
     quality = np.full(len(piece), GOOD, np.int64)
     if "z_quality" in columns:

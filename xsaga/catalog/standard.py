@@ -20,7 +20,7 @@ from xsaga.catalog.schema import (
     column_kind,
 )
 from xsaga.errors import CatalogError
-from xsaga.sky.positions import RA_MAX, RA_MIN, valid_positions
+from xsaga.sky.positions import RA_MAX, RA_MIN, normalised_ra, valid_positions
 
 REASONS = (
     "position is not a number",
@@ -125,7 +125,7 @@ def standard_columns(
         "id_kind": pa.DictionaryArray.from_arrays(
             pa.array(kinds, pa.int32()), pa.array([kind.label for kind in IdKind])
         ),
-        "ra": _normalised(np.where(valid, ra, 0.0)),
+        "ra": normalised_ra(np.where(valid, ra, 0.0)),
         "dec": dec,
         "input_file": np.full(len(ra), origin.file, np.int16),
         "input_row": rows,
@@ -179,6 +179,10 @@ class Piece:
 
     def __len__(self) -> int:
         return int(self._raw.num_rows)
+
+    def is_floating(self, name: str) -> bool:
+        """Whether the input stores a column as floating-point numbers."""
+        return bool(pa.types.is_floating(self._raw.schema.field(self._columns[name]).type))
 
     def floats(self, name: str, dtype: type[np.floating] = np.float32) -> NDArray[np.floating]:
         """Values of a column; NaN where there is none."""
@@ -267,12 +271,6 @@ def _first_unparsable(column: pa.Array, kind: pa.DataType) -> int:
         else:
             start, length = start + half, length - half
     return start
-
-
-def _normalised(ra: NDArray[np.floating]) -> NDArray[np.floating]:
-    """RA in [0, 360) of values from −180 to 360."""
-    wrapped = np.where(ra < 0, ra + 360.0, ra)
-    return np.where(wrapped >= 360.0, wrapped - 360.0, wrapped)
 
 
 def _reasons(ra: NDArray[np.floating], dec: NDArray[np.floating]) -> NDArray[np.int8]:

@@ -31,6 +31,13 @@ def valid_positions(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.bool_]:
     return valid
 
 
+def normalised_ra(ra: ArrayLike) -> NDArray[np.float64]:
+    """Right ascensions in [0, 360), of ones from −180 to 360 degrees."""
+    ra = np.asarray(ra, np.float64)
+    wrapped = np.where(ra < 0, ra + 360.0, ra)
+    return np.where(wrapped >= 360.0, wrapped - 360.0, wrapped)
+
+
 def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
     """Cartesian unit vectors, shape (N, 3), of positions in degrees."""
     lon, lat = np.radians(np.asarray(ra, np.float64)), np.radians(np.asarray(dec, np.float64))
