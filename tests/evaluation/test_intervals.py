@@ -148,7 +148,7 @@ def test_a_ratio_with_nothing_found_has_one_end() -> None:
 
 def test_a_ratio_covers_what_it_says() -> None:
     rng = np.random.default_rng(5)
-    above, below = rng.binomial(120, 0.2, 1500), rng.binomial(400, 0.015, 1500)
+    above, below = rng.binomial(120, 0.2, 600), rng.binomial(400, 0.015, 600)
     ratios = [rate_ratio(x, 120, y, 400) for x, y in zip(above, below, strict=True)]
     covered = np.mean([r.low <= 0.2 / 0.015 <= r.high for r in ratios])
     assert covered == pytest.approx(LEVEL, abs=0.02)

@@ -11,6 +11,7 @@ from xsaga.cli.cutout import cutout
 from xsaga.cli.edge import OneLineErrors
 from xsaga.cli.evaluate import evaluate
 from xsaga.cli.labels import labels
+from xsaga.cli.monitor import monitor
 from xsaga.cli.run import fetch, rank, run, score, tile
 from xsaga.cli.simulate import simulate
 from xsaga.cli.status import status
@@ -45,6 +46,7 @@ for command in (
     train,
     evaluate,
     calibrate,
+    monitor,
     config,
 ):
     main.add_command(command)

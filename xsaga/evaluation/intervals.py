@@ -153,7 +153,7 @@ def rate_ratio(successes: float, trials: float, of_successes: float, of_trials: 
 
 
 def count_ratio(found: int, expected: float) -> Estimate:
-    """A count over what was expected, with the exact Poisson interval (Garwood 1936).
+    """Divide a count by what was expected, with the exact Poisson interval (Garwood 1936).
 
     The interval is somewhat wide for a sum of Bernoulli trials, whose variance is smaller.
     NaN where nothing is expected.
