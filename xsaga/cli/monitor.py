@@ -73,6 +73,13 @@ Examples:
     metavar="ARCSEC",
     help="A spectrum without a target's TARGETID is of the nearest target within this.",
 )
+@click.option(
+    "--targetids",
+    metavar="FILE",
+    type=_FILE,
+    help="The target-ids.parquet of an export: TARGETIDs that targets were exported with.  "
+    "[default: WHERE/targetids.parquet, if it is there]",
+)
 @click.option("--night", metavar="YYYY-MM-DD", help="Night of redshifts that tell none.")
 @click.option(
     "--z-limit",
@@ -106,6 +113,7 @@ def monitor(
     z_star: float,
     column: tuple[str, ...],
     radius: float,
+    targetids: Path | None,
     night: str | None,
     z_limit: float | None,
     false_alarms: float,
@@ -154,7 +162,7 @@ def monitor(
         false_alarms,
         misses,
     )
-    lists = PublishedLists.of(where)
+    lists = PublishedLists.of(where, targetids)
     found = monitored(lists, redshifts, settings)
     folder = out or lists.out
     figure = write_monitor_figure(found.content, folder)

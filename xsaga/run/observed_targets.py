@@ -209,8 +209,8 @@ def _exported(path: Path | None, targetids: NDArray[np.int64]) -> pd.Series:
     except (OSError, pa.ArrowException) as error:
         reason = str(error).strip().splitlines()[0]
         raise RunError(
-            f"{path}: cannot be read ({reason}): write it anew, or move it away to match by "
-            "position"
+            f"{path}: cannot be read as a table of TARGETIDs ({reason}): give a target-ids.parquet "
+            "of an export, with --targetids"
         ) from None
     table = table[table["targetid"].isin(targetids)].drop_duplicates("targetid", keep="last")
     return pd.Series(table["source_id"].to_numpy(np.int64), pd.Index(table["targetid"]))

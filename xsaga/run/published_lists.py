@@ -64,13 +64,15 @@ class PublishedLists:
     targetids: Path | None
 
     @classmethod
-    def of(cls, where: Path) -> PublishedLists:
+    def of(cls, where: Path, targetids: Path | None = None) -> PublishedLists:
         """Find the lists.
 
         Parameters
         ----------
         where : Path
             A run folder, the folder of one list, a folder of nightly runs, or a Parquet file.
+        targetids : Path, optional
+            File of TARGETIDs; by default `TARGETIDS_FILE` beside the lists, if it is there.
 
         Raises
         ------
@@ -81,7 +83,7 @@ class PublishedLists:
             raise RunError(f"{where}: no such file or folder: give a run, or a list of targets")
         dated = _dated_lists(where / LISTS_FOLDER)
         if dated:
-            return cls(where, dated, _existing(where / TARGETIDS_FILE))
+            return cls(where, dated, targetids or _existing(where / TARGETIDS_FILE))
         path = where / LIST_FILE if where.is_dir() else where
         if not path.is_file():
             raise RunError(
@@ -90,7 +92,7 @@ class PublishedLists:
             )
         folder = path.resolve().parent
         inside = folder.parent.parent if folder.parent.name == LISTS_FOLDER else folder
-        found = _existing(inside / TARGETIDS_FILE)
+        found = targetids or _existing(inside / TARGETIDS_FILE)
         return cls(where, (PublishedList(path, "the list", UNKNOWN_NIGHT),), found)
 
     @property
