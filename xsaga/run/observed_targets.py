@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from xsaga.catalog.crossmatch import nearest_within
 from xsaga.catalog.identifiers import IdKind
 from xsaga.errors import EvaluationError, RunError
-from xsaga.model.scoring import ScoreFlag
+from xsaga.model.score_flags import ScoreFlag
 from xsaga.run.published_lists import PublishedLists
 from xsaga.sky.positions import chord, unit_vectors, valid_positions
 from xsaga.targets.provenance import Provenance
