@@ -38,7 +38,9 @@ def test_a_single_list_is_in_force_on_an_unknown_night(tmp_path: Path) -> None:
     assert one.in_force(np.array([0, 20260104, 20260105])).tolist() == [0, -1, 0]
     path = tmp_path / "lists" / "2026-01-05" / "targets.parquet"
     for where in (path, path.parent):
-        assert PublishedLists.of(where).in_force(np.array([0, 20250101])).tolist() == [0, 0]
+        lists = PublishedLists.of(where)
+        assert lists.in_force(np.array([0, 20250101])).tolist() == [0, 0]
+        assert lists.out == tmp_path.resolve() / "monitor-2026-01-05"  # not into the list
 
 
 def test_targetids_are_found_beside_the_lists(tmp_path: Path) -> None:
@@ -48,6 +50,8 @@ def test_targetids_are_found_beside_the_lists(tmp_path: Path) -> None:
     assert PublishedLists.of(tmp_path).targetids == tmp_path / "targetids.parquet"
     one = PublishedLists.of(tmp_path / "lists" / "2026-01-05")
     assert one.targetids == (tmp_path / "targetids.parquet").resolve()
+    export = tmp_path / "target-ids.parquet"
+    assert PublishedLists.of(tmp_path, export).targetids == export
 
 
 def test_a_place_without_lists_is_refused(tmp_path: Path) -> None:

@@ -35,7 +35,10 @@ Examples:
     help="A good redshift has ZWARN = 0 where there is such a column (the default), or any.",
 )
 @click.option(
-    "--min-deltachi2", type=click.FloatRange(min=0), help="Least DELTACHI2 of a good redshift."
+    "--min-deltachi2",
+    type=click.FloatRange(min=0),
+    metavar="CHI2",
+    help="Least DELTACHI2 of a good redshift.",
 )
 @click.option(
     "--spectype",
@@ -47,6 +50,7 @@ Examples:
 @click.option(
     "--min-quality",
     type=int,
+    metavar="N",
     default=3,
     show_default=True,
     help="Least quality on SAGA's scale, where there is such a column.",
@@ -54,6 +58,7 @@ Examples:
 @click.option(
     "--z-star",
     type=float,
+    metavar="Z",
     default=0.001,
     show_default=True,
     help="What is below counts as a star in files that tell no classes.",
@@ -84,6 +89,7 @@ Examples:
 @click.option(
     "--z-limit",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="Z",
     help="Nearer galaxies are what was looked for.  [default: that of the lists]",
 )
 @click.option(
@@ -97,11 +103,14 @@ Examples:
 @click.option(
     "--misses",
     type=click.IntRange(min=0),
+    metavar="N",
     default=100,
     show_default=True,
     help="List at most so many confident misses of each kind.",
 )
-@click.option("--out", metavar="FOLDER", type=_FOLDER, help="[default: WHERE/monitor]")
+@click.option(
+    "--out", metavar="FOLDER", type=_FOLDER, help="Where to write.  [default: WHERE/monitor]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the content of monitor.json.")
 def monitor(
     where: Path,

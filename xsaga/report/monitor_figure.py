@@ -91,7 +91,8 @@ def _shares(axes: Axes, content: Content) -> None:
         ]
         if not rows:
             continue
-        x = [place[row["night"]] for row in rows]
+        apart = 0.06 * (entry["tier"] - 2) if len(nights) == 1 else 0.0
+        x = [place[row["night"]] + apart for row in rows]
         shares = [row["total_share"] or float("nan") for row in rows]  # a log axis has no 0
         low = [max(row["total_share_low"], _LEAST_SHARE) for row in rows]
         high = [row["total_share_high"] for row in rows]
@@ -146,7 +147,7 @@ def _reliability(axes: Axes, content: Content) -> None:
             axes.plot(said, found["high"], marker="v", color="#0072B2", mfc="none", ls="none")
             axes.plot([said, said], [least, found["high"]], color="#0072B2", lw=1, alpha=0.5)
     axes.plot([least, 1], [least, 1], color="0.6", lw=1, label="what it says is what is found")
-    ratio = interval(calibration["found_over_expected"], 2)
+    ratio = interval(calibration["found_over_expected"], 3)
     axes.plot([], [], "o", color="#0072B2", label=f"found; in all {ratio} times what it says")
     if not all(entry["lowz"] for entry in bins):
         axes.plot([], [], "v", color="#0072B2", mfc="none", label="none found: 95 % limit")

@@ -118,12 +118,12 @@ def _tiers(content: Content) -> str:
     for entry in entries:
         share = entry["share"]
         ends = f"{percent(share['low'])} – {percent(share['high'])}" if entry["good"] else _NO_VALUE
-        over = entry.get("found_over_expected")
+        over = entry["found_over_expected"]
         lines.append(
             f"{entry['tier']!s:<5}{entry['words']:<{width}}{entry['targets']:>11,}"
             f"{entry['observed']:>10,}{entry['good']:>10,}{entry['lowz']:>10,}"
             f"{percent(share['value']):>9}{ends:>20}{_expected(entry['expected']):>10}"
-            f"{interval(over, 2) if over else '':>22}".rstrip()
+            f"{interval(over, 2):>22}"
         )
     told = ", ".join(f"{each['by']} {each['share'] * 100:.1f} %" for each in content["published"])
     lines.append(f"published by DESI LOW-Z, z < 0.03: {told}")

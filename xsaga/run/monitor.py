@@ -154,6 +154,7 @@ def monitor(
             **plain(every),
             "not_good": _not_good(totals),
             "other_class": int(totals["other"].sum()),
+            "found_over_expected": count_ratio(every.lowz, every.expected),
         },
         "reference": {
             "tiers": reference,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,6 +18,8 @@ LISTS_FOLDER = "lists"
 
 TARGETIDS_FILE = "targetids.parquet"
 """Beside the lists: ``source_id`` and the ``targetid`` that a target was exported with."""
+
+OUT_FOLDER = "monitor"
 
 UNKNOWN_NIGHT = 0
 
@@ -57,11 +58,15 @@ class PublishedLists:
         In order of publication.
     targetids : Path or None
         File of the TARGETIDs that targets were exported with, if there is one.
+    out : Path
+        Where the monitor writes unless told otherwise: never into a dated list, which is complete
+        and does not change.
     """
 
     where: Path
     lists: tuple[PublishedList, ...]
     targetids: Path | None
+    out: Path
 
     @classmethod
     def of(cls, where: Path, targetids: Path | None = None) -> PublishedLists:
@@ -83,27 +88,22 @@ class PublishedLists:
             raise RunError(f"{where}: no such file or folder: give a run, or a list of targets")
         dated = _dated_lists(where / LISTS_FOLDER)
         if dated:
-            return cls(where, dated, targetids or _existing(where / TARGETIDS_FILE))
+            found = targetids or _existing(where / TARGETIDS_FILE)
+            return cls(where, dated, found, where / OUT_FOLDER)
         path = where / LIST_FILE if where.is_dir() else where
         if not path.is_file():
             raise RunError(
                 f"{where}: neither {LIST_FILE} nor {LISTS_FOLDER}/YYYY-MM-DD is in it: give a run "
                 "folder that is ranked (`xsaga rank`), a folder of nightly runs, or a list"
             )
+        one = (PublishedList(path, "the list", UNKNOWN_NIGHT),)
         folder = path.resolve().parent
-        inside = folder.parent.parent if folder.parent.name == LISTS_FOLDER else folder
-        found = targetids or _existing(inside / TARGETIDS_FILE)
-        return cls(where, (PublishedList(path, "the list", UNKNOWN_NIGHT),), found)
-
-    @property
-    def out(self) -> Path:
-        """Where the monitor writes unless told otherwise."""
-        return (self.where if self.where.is_dir() else self.where.parent) / "monitor"
-
-    @property
-    def are_dated(self) -> bool:
-        """Whether nights tell the lists apart."""
-        return self.lists[0].night != UNKNOWN_NIGHT
+        if folder.parent.name == LISTS_FOLDER:
+            root = folder.parent.parent
+            found = targetids or _existing(root / TARGETIDS_FILE)
+            return cls(where, one, found, root / f"{OUT_FOLDER}-{folder.name}")
+        found = targetids or _existing(path.parent / TARGETIDS_FILE)
+        return cls(where, one, found, path.parent / OUT_FOLDER)
 
     def in_force(self, night: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tell which list was in force on each night: the last one published until then.
@@ -175,8 +175,3 @@ def _night_of(entry: Path, text: str) -> int:
 
 def _existing(path: Path) -> Path | None:
     return path if path.is_file() else None
-
-
-def names_of(lists: Sequence[PublishedList]) -> str:
-    """Name the first and the last of several lists."""
-    return f"{lists[0].name} … {lists[-1].name}"
