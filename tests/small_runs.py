@@ -45,6 +45,8 @@ class SmallSky:
             *("--device", "cpu"),
             *("--precision", "float32"),
             *("--batch-size", "16"),
+            *("--tier", "0.5", "--tier", "0.1", "--tier", "all"),
+            *("--exclude-maskbit", "31"),
         ]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from xsaga.targets.columns import COLUMNS
 from xsaga.targets.provenance import InputFile, Provenance, WeightsRecord
-from xsaga.targets.ranking import RankSettings, rank_targets
+from xsaga.targets.ranking import rank_sources
 
 NEAR_LIMIT = 2**62
 """Ids from here on lose their last digits when anything passes them through a double."""
@@ -43,7 +43,11 @@ def scored_sources(count: int, seed: int = 1) -> pd.DataFrame:
 
 def ranked_targets(count: int, seed: int = 1) -> pd.DataFrame:
     """A ranked target list with every registered column."""
-    return rank_targets(scored_sources(count, seed), RankSettings())
+    ranked = rank_sources(scored_sources(count, seed))
+    tier = np.select([ranked["p_lowz"] >= 0.5, ranked["p_lowz"] >= 0.1], [1, 2], default=3)
+    return ranked.assign(
+        tier=tier.astype(np.int16), priority=np.array([80, 70, 60], np.int32)[tier - 1]
+    )
 
 
 def provenance(*, simulated: bool = True) -> Provenance:
@@ -59,4 +63,5 @@ def provenance(*, simulated: bool = True) -> Provenance:
             InputFile("https://example.org/x.fits?token=secret&part=1", 5, "ef" * 32),
         ),
         packages=(("python", "3.11.2"), ("numpy", "2.1.0")),
+        tiers=("p>=0.5", "p>=0.1", "all"),
     )

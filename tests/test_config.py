@@ -30,7 +30,8 @@ def test_written_configuration_reads_back_the_same(tmp_path: Path) -> None:
             "catalog.column": {"ra": "RAJ2000"},
             "cuts.r_max": 21,
             "cuts.coefficients": {"bright_r": 18.5, "maskbits": [1, 5]},
-            "rank.tier_thresholds": (0.8, 0.3),
+            "rank.tiers": ("20/deg2", "saga2, p>=0.3"),
+            "exclude.redshifts": (str(tmp_path / "z-*.fits"),),
         },
         "test",
     )

@@ -127,7 +127,7 @@ class CutsConfig:
     """Photometric cuts: which sources are worth a cutout."""
 
     name: str = _key(
-        "xsaga",
+        "desi-lowz",
         KeyInfo("Cuts: xsaga, saga1, saga2, saga3, desi-lowz or none.", "--cuts", "NAME"),
     )
     r_min: float | None = _key(
@@ -293,12 +293,40 @@ class ModelConfig:
 class RankConfig:
     """How scored sources become targets."""
 
-    tier_thresholds: tuple[float, ...] = _key(
-        (0.5, 0.1),
-        KeyInfo("Lowest p_lowz of tier 1, tier 2, …; the rest is the last tier.", "--tier", "P"),
+    tiers: tuple[str, ...] = _key(
+        ("20/deg2", "saga2", "desi-lowz"),
+        KeyInfo(
+            "What tier 1, tier 2, … take: 20/deg2 (the best per area), p>=0.5, r<=21, names of "
+            "cuts, all; with commas where all must hold.",
+            "--tier",
+            "RULE",
+        ),
     )
     priorities: tuple[int, ...] = _key(
-        (80, 70, 60), KeyInfo("Priority of each tier, one more than thresholds.", "--priority", "N")
+        (80, 70, 60), KeyInfo("Priority of tier 1, tier 2, ….", "--priority", "N")
+    )
+    even_order: int = _key(
+        5,
+        KeyInfo(
+            "A density is kept in each HEALPix pixel of this order (5: 3.4 deg²) as far as there "
+            "are sources; 0 for the list as a whole.",
+            "--even-order",
+            "ORDER",
+        ),
+    )
+    refill: bool = _key(
+        False,
+        KeyInfo(
+            "Put others in the place of those that are observed or have a good redshift; else "
+            "these count for the density.",
+            "--refill/--no-refill",
+        ),
+    )
+    min_separation: float = _key(
+        0.0,
+        KeyInfo(
+            "Of targets closer than this keep the better one, arcsec.", "--min-separation", "ARCSEC"
+        ),
     )
     base_rate: str = _key(
         "card",
@@ -313,13 +341,114 @@ class RankConfig:
     unfamiliar_last: bool = _key(
         True,
         KeyInfo(
-            "Rank sources flagged UNFAMILIAR after all others, in the last tier.",
+            "Rank sources flagged UNFAMILIAR after all others; tiers by p or density take none.",
             "--unfamiliar-last/--unfamiliar-by-p",
         ),
     )
     formats: tuple[FileFormat, ...] = _key(
         ("parquet", "fits"),
         KeyInfo("Target list formats: parquet, fits, csv, ecsv, votable.", "--format", "FORMAT"),
+    )
+
+
+@dataclass(frozen=True)
+class ExcludeConfig:
+    """Which scored sources are no targets, and why."""
+
+    redshifts: tuple[str, ...] = _key(
+        (),
+        KeyInfo(
+            "Catalog of redshifts (file, folder or glob): a source with a good one is no target.",
+            "--redshifts",
+            "PATH",
+            path="path",
+        ),
+    )
+    redshift_column: dict[str, str] = _table(
+        KeyInfo(
+            "Take ra, dec, z, zwarn, … of redshift catalogs from another column.",
+            "--redshift-column",
+            "NAME=COLUMN",
+        )
+    )
+    match_radius: float = _key(
+        1.0,
+        KeyInfo(
+            "Farthest that a redshift or an observation may lie from its source, arcsec.",
+            "--match-radius",
+            "ARCSEC",
+        ),
+    )
+    min_quality: int = _key(
+        3,
+        KeyInfo("Least quality of a good redshift, where there is one.", "--min-quality", "N"),
+    )
+    min_deltachi2: float | None = _key(
+        None,
+        KeyInfo("Least DELTACHI2 of a good redshift (DESI).", "--min-deltachi2", "CHI2"),
+    )
+    spectype: tuple[str, ...] = _key(
+        (), KeyInfo("SPECTYPE of a good redshift; any if none is given.", "--spectype", "TYPE")
+    )
+    observed: tuple[str, ...] = _key(
+        (),
+        KeyInfo(
+            "Table of observed or assigned targets (TARGETID, or RA and Dec): no targets.",
+            "--observed",
+            "PATH",
+            path="path",
+        ),
+    )
+    maskbits: tuple[int, ...] = _key(
+        (1, 5, 6, 7, 12, 13),
+        KeyInfo(
+            "Bits of MASKBITS that exclude: 1 bright star, 5 to 7 bad pixels, 12 large galaxy, "
+            "13 cluster; 12 spares the large galaxy itself.",
+            "--exclude-maskbit",
+            "BIT",
+        ),
+    )
+    bright_stars: tuple[str, ...] = _key(
+        (),
+        KeyInfo(
+            "Table of bright stars: ra, dec and radius (arcsec) or magnitude.",
+            "--bright-stars",
+            "PATH",
+            path="path",
+        ),
+    )
+    large_galaxies: tuple[str, ...] = _key(
+        (),
+        KeyInfo(
+            "Table of large galaxies as SGA-2020: ra, dec, d26 (arcmin), ba, pa.",
+            "--large-galaxies",
+            "PATH",
+            path="path",
+        ),
+    )
+    shred_r: float = _key(
+        16.0,
+        KeyInfo("Galaxies brighter than this in r may be shredded, mag.", "--shred-r", "MAG"),
+    )
+    shred_radii: float = _key(
+        4.0,
+        KeyInfo(
+            "Sources within so many half-light radii of one are pieces of it; 0 keeps them.",
+            "--shred-radii",
+            "N",
+        ),
+    )
+    mask: tuple[str, ...] = _key(
+        (), KeyInfo("MOC of sky to leave out, FITS or JSON.", "--mask", "FILE", path="path")
+    )
+    by_hand: tuple[str, ...] = _key(
+        (),
+        KeyInfo(
+            "List by hand: source_id, or ra and dec; reason where there is one.",
+            "--exclude",
+            "PATH",
+            path="path",
+        ),
     )
 
 
@@ -334,6 +463,7 @@ class RunConfig:
     store: StoreConfig = field(default_factory=StoreConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     rank: RankConfig = field(default_factory=RankConfig)
+    exclude: ExcludeConfig = field(default_factory=ExcludeConfig)
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -344,7 +474,11 @@ SECTIONS: dict[str, type[Any]] = {
     "store": StoreConfig,
     "model": ModelConfig,
     "rank": RankConfig,
+    "exclude": ExcludeConfig,
 }
+
+RANKING_SECTIONS = ("rank", "exclude")
+"""Sections that decide what becomes of the scores, not what they are."""
 
 
 @dataclass(frozen=True)
@@ -399,5 +533,5 @@ def result_settings(config: RunConfig) -> dict[str, Any]:
     return {
         str(key): values[str(key)]
         for key in config_keys()
-        if key.info.result and key.section != "rank"
+        if key.info.result and key.section not in RANKING_SECTIONS
     }

@@ -157,6 +157,16 @@ class RunPaths:
         return self.folder / "cutflow.csv"
 
     @property
+    def not_targets(self) -> Path:
+        """Scored sources that are no targets, and why."""
+        return self.folder / "not-targets.parquet"
+
+    @property
+    def area(self) -> Path:
+        """Coverage map of the area that targets are chosen from."""
+        return self.folder / "area.moc.fits"
+
+    @property
     def ranked(self) -> Path:
         """What the target lists were made from; it goes before they change and comes after."""
         return self.folder / "ranked.json"

@@ -10,7 +10,7 @@ from xsaga.report.histogram import probability_histogram
 
 @given(st.lists(st.floats(0, 1), max_size=200))
 def test_every_probability_is_in_one_bar(values: list[float]) -> None:
-    drawn = probability_histogram(np.array(values), (0.5, 0.1))
+    drawn = probability_histogram(np.array(values))
     counts = [int(bar.label.split(": ")[1].replace(",", "")) for bar in drawn.bars]
     assert sum(counts) == len(values)
     for bar in drawn.bars:
@@ -20,7 +20,7 @@ def test_every_probability_is_in_one_bar(values: list[float]) -> None:
 
 
 def test_a_single_source_is_seen_beside_a_million() -> None:
-    drawn = probability_histogram(np.append(np.zeros(1_000_000), 0.99), (0.5,))
+    drawn = probability_histogram(np.append(np.zeros(1_000_000), 0.99))
     assert [bar.label for bar in drawn.bars] == ["0.00 to 0.05: 1,000,000", "0.95 to 1.00: 1"]
     assert drawn.bars[0].height == pytest.approx(drawn.height)
     assert drawn.bars[1].height > 0.04 * drawn.height
@@ -28,12 +28,6 @@ def test_a_single_source_is_seen_beside_a_million() -> None:
 
 def test_ticks_stand_at_the_height_of_their_count() -> None:
     values = np.concatenate([np.full(100, 0.01), np.full(10, 0.5)])
-    drawn = probability_histogram(values, ())
+    drawn = probability_histogram(values)
     tick = next(tick for tick in drawn.up if tick.label == "10")
     assert tick.at == pytest.approx(drawn.bars[1].y, abs=0.02)
-
-
-def test_thresholds_are_placed_by_their_value() -> None:
-    drawn = probability_histogram(np.array([0.3]), (0.5, 0.1), width=200)
-    assert drawn.thresholds == (100, 20)
-    assert [tick.at for tick in drawn.across] == [0, 40, 80, 120, 160, 200]

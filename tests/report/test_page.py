@@ -227,17 +227,22 @@ def test_coverage_is_never_rounded_up_to_complete(tmp_path: Path) -> None:
 
 def test_a_run_without_targets_has_a_page(tmp_path: Path) -> None:
     page = page_of(tmp_path, facts(0))
-    assert "No target was ranked" in page.text
+    assert "No target: the counts below say" in page.text
     assert "sources in the run 55" in page.text
     assert page.all("svg") == []
 
 
 def test_one_tier_and_many_tiers_are_named(tmp_path: Path) -> None:
     made_from = facts()
-    one = replace(made_from, targets=made_from.targets.assign(tier=1), tier_thresholds=())
+    one = replace(
+        made_from,
+        targets=made_from.targets.assign(tier=1),
+        provenance=replace(made_from.provenance, tiers=("all",)),
+    )
     assert "tier 1 , all 18" in page_of(tmp_path, one).text
-    four = replace(made_from, tier_thresholds=(0.9, 0.5, 0.1))
-    assert "tier 4 , p < 0.1" in page_of(tmp_path, four).text
+    words = ("p>=0.9", "20/deg2", "saga2", "r<=21")
+    four = replace(made_from, provenance=replace(made_from.provenance, tiers=words))
+    assert "tier 4 , r<=21" in page_of(tmp_path, four).text
 
 
 def test_targets_that_rank_last_say_why(tmp_path: Path) -> None:

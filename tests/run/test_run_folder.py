@@ -49,7 +49,7 @@ def test_another_ranking_replaces_lists_and_leaves_no_stale_ones(
     assert xsaga("run", *sky.options, "--out", run).exit_code == 0
     before = targets_of(run)
     limit = float(before["p_lowz"].median())
-    options = ["--tier", f"{limit:.6f}", "--priority", "90", "--priority", "10"]
+    options = ["--tier", f"{limit:.6f}", "--tier", "all", "--priority", "90", "--priority", "10"]
     result = xsaga("rank", run, *options, "--format", "parquet", "--format", "csv")
     assert result.exit_code == 0, result.output
     after = targets_of(run)

@@ -16,7 +16,6 @@ from tests.toy_model import TINY, toy_card, toy_model
 from xsaga.model.novelty import fit_feature_space
 from xsaga.model.scoring import ScoreFlag
 from xsaga.model.weights import save_model
-from xsaga.targets.ranking import RankSettings
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def test_unfamiliar_sources_rank_last_unless_asked_otherwise(run: Path) -> None:
     flagged = (targets["score_flags"].to_numpy() & ScoreFlag.UNFAMILIAR) != 0
     assert (np.diff(flagged.astype(int)) >= 0).all()
     assert (targets["tier"][flagged] == 3).all()
-    assert (targets["priority"][flagged] == RankSettings().priorities[-1]).all()
+    assert (targets["priority"][flagged] == 60).all()
 
     result = xsaga("rank", run, "--unfamiliar-by-p")
     assert f"{flagged.sum():,} of them unlike the training cutouts" in result.output

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.target_samples import scored_sources
-from xsaga.errors import ConfigError, TargetsError
-from xsaga.targets.ranking import RankSettings, rank_targets
+from xsaga.errors import TargetsError
+from xsaga.targets.ranking import rank_sources
 
 
 def scores(ids: list[int], probabilities: list[float]) -> pd.DataFrame:
@@ -23,52 +21,35 @@ def scores(ids: list[int], probabilities: list[float]) -> pd.DataFrame:
 
 
 def test_best_first_and_equal_probabilities_by_id() -> None:
-    ranked = rank_targets(scores([9, 3, 7, 5], [0.2, 0.9, 0.2, 0.2]), RankSettings())
+    ranked = rank_sources(scores([9, 3, 7, 5], [0.2, 0.9, 0.2, 0.2]))
     assert ranked["source_id"].tolist() == [3, 5, 7, 9]
     assert ranked["rank"].tolist() == [1, 2, 3, 4]
     assert ranked.index.tolist() == [0, 1, 2, 3]
 
 
-def test_tiers_begin_at_their_thresholds_in_the_precision_of_the_scores() -> None:
-    settings = RankSettings(tier_thresholds=(0.7, 0.1), priorities=(80, 70, 60))
-    ranked = rank_targets(scores([1, 2, 3, 4, 5], [0.7, 0.699, 0.1, 0.0999, 0.0]), settings)
-    assert ranked["tier"].tolist() == [1, 2, 2, 3, 3]
-    assert ranked["priority"].tolist() == [80, 70, 70, 60, 60]
-    assert ranked.dtypes[["rank", "tier", "priority"]].tolist() == [np.int64, np.int16, np.int32]
-
-
-def test_flagged_sources_come_last_in_the_last_tier_if_asked_for() -> None:
+def test_flagged_sources_come_last_if_asked_for() -> None:
     frame = scores([1, 2, 3, 4], [0.9, 0.8, 0.05, 0.6]).assign(
         score_flags=np.array([32, 1, 0, 33], dtype=np.int32)
     )
-    ranked = rank_targets(frame, RankSettings(last_flags=32))
-    assert ranked["source_id"].tolist() == [2, 3, 1, 4]
-    assert ranked["tier"].tolist() == [1, 3, 3, 3]
-    assert ranked["priority"].tolist() == [80, 60, 60, 60]
-    assert rank_targets(frame, RankSettings())["source_id"].tolist() == [1, 2, 4, 3]
+    assert rank_sources(frame, last_flags=32)["source_id"].tolist() == [2, 3, 1, 4]
+    assert rank_sources(frame)["source_id"].tolist() == [1, 2, 4, 3]
     with pytest.raises(TargetsError, match="no column score_flags"):
-        rank_targets(frame.drop(columns="score_flags"), RankSettings(last_flags=32))
-
-
-def test_without_thresholds_there_is_one_tier() -> None:
-    ranked = rank_targets(scores([1, 2], [1.0, 0.0]), RankSettings((), (5,)))
-    assert ranked["tier"].tolist() == [1, 1]
-    assert ranked["priority"].tolist() == [5, 5]
+        rank_sources(frame.drop(columns="score_flags"), last_flags=32)
 
 
 def test_other_columns_stay_with_their_source_and_the_input_is_left_alone() -> None:
     scored = scored_sources(20)
     before = scored.copy()
-    ranked = rank_targets(scored, RankSettings())
+    ranked = rank_sources(scored)
     pd.testing.assert_frame_equal(scored, before)
     again = ranked.set_index("source_id").loc[scored["source_id"]].reset_index()
     pd.testing.assert_frame_equal(again[list(scored.columns)], scored)
 
 
 def test_no_targets_give_an_empty_list_with_all_columns() -> None:
-    ranked = rank_targets(scores([], []), RankSettings())
+    ranked = rank_sources(scores([], []))
     assert len(ranked) == 0
-    assert {"rank", "tier", "priority"} <= set(ranked.columns)
+    assert ranked["rank"].dtype == np.int64
 
 
 @given(
@@ -87,61 +68,40 @@ def test_the_order_of_the_rows_does_not_matter(
     shuffled = list(pairs)
     random.shuffle(shuffled)
     ranked, again = (
-        rank_targets(scores([i for i, _ in each], [p for _, p in each]), RankSettings())
+        rank_sources(scores([i for i, _ in each], [p for _, p in each]))
         for each in (pairs, shuffled)
     )
     pd.testing.assert_frame_equal(ranked, again)
     assert (np.diff(ranked["p_lowz"]) <= 0).all()
-    assert (np.diff(ranked["tier"]) >= 0).all()
+    assert ranked["rank"].tolist() == list(range(1, len(pairs) + 1))
 
 
 @pytest.mark.parametrize("wrong", [np.nan, -0.01, 1.5, np.inf])
 def test_impossible_probabilities_are_refused_by_id(wrong: float) -> None:
     with pytest.raises(TargetsError, match=r"source_id 42:"):
-        rank_targets(scores([41, 42, 43], [0.5, wrong, 0.1]), RankSettings())
+        rank_sources(scores([41, 42, 43], [0.5, wrong, 0.1]))
 
 
 def test_repeated_ids_are_refused_by_name_and_counted() -> None:
     ids = [value for value in range(100, 108) for _ in range(2)] + [7]
     with pytest.raises(TargetsError, match=r"source_id 100, 101, 102, 103, 104 and 3 more") as info:
-        rank_targets(scores(ids, [0.5] * len(ids)), RankSettings())
+        rank_sources(scores(ids, [0.5] * len(ids)))
     assert "\n" not in str(info.value)
 
 
 def test_ids_that_may_have_been_rounded_are_refused() -> None:
     frame = scores([1, 2], [0.1, 0.2]).astype({"source_id": float})
     with pytest.raises(TargetsError, match="source_id is float64"):
-        rank_targets(frame, RankSettings())
+        rank_sources(frame)
 
 
 def test_probabilities_that_are_not_numbers_are_refused() -> None:
     frame = pd.DataFrame({"source_id": np.array([1, 2]), "p_lowz": ["0.1", "0.2"]})
     with pytest.raises(TargetsError, match="p_lowz is"):
-        rank_targets(frame, RankSettings())
+        rank_sources(frame)
 
 
 @pytest.mark.parametrize("column", ["source_id", "p_lowz"])
 def test_a_missing_column_is_named(column: str) -> None:
     with pytest.raises(TargetsError, match=f"no column {column}"):
-        rank_targets(scores([1], [0.5]).drop(columns=column), RankSettings())
-
-
-@pytest.mark.parametrize(
-    ("thresholds", "priorities", "message"),
-    [
-        ((0.1, 0.5), (80, 70, 60), "descending"),
-        ((0.5, 0.5), (80, 70, 60), "descending"),
-        ((1.0, 0.5), (80, 70, 60), "inside (0, 1)"),
-        ((0.5, 0.0), (80, 70, 60), "inside (0, 1)"),
-        ((0.5, float("nan")), (80, 70, 60), "inside (0, 1)"),
-        ((0.5, 0.1), (80, 70), "3 tiers"),
-        ((0.5,), (80, -1), "0 or more"),
-        ((0.5,), (2**31, 0), "0 or more"),
-        ((0.5,), (60, 70), "better tier"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(
-    thresholds: tuple[float, ...], priorities: tuple[int, ...], message: str
-) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)):
-        RankSettings(thresholds, priorities)
+        rank_sources(scores([1], [0.5]).drop(columns=column))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
+from xsaga.sky.ellipses import Ellipses
 from xsaga.sky.positions import chord, unit_vectors
 
 _ARCSEC = 1 / 3600
@@ -69,19 +69,8 @@ class BrightObjects:
         -------
         ndarray of bool, shape (M,)
         """
-        positions = unit_vectors(ra, dec)
-        near = np.zeros(len(positions), bool)
-        if len(positions) == 0 or len(self) == 0:
-            return near
-        objects = unit_vectors(self.ra, self.dec)
-        reach = 2 * np.sin(np.radians(np.minimum(radii * self.radius * _ARCSEC, 180)) / 2)
-        # Of a whole catalog's bright objects only those near this part of the sky matter.
-        middle = (positions.min(axis=0) + positions.max(axis=0)) / 2
-        extent = np.sqrt(np.square(positions - middle).sum(axis=1).max())
-        relevant = np.sqrt(np.square(objects - middle).sum(axis=1)) <= extent + reach
-        hits = cKDTree(positions).query_ball_point(objects[relevant], reach[relevant])
-        near[np.fromiter(chain.from_iterable(hits), dtype=np.int64)] = True
-        return near
+        reach = np.minimum(radii * self.radius * _ARCSEC, 180)
+        return Ellipses.circles(self.ra, self.dec, reach).contains(ra, dec)
 
 
 def pairs_within(ra: ArrayLike, dec: ArrayLike, radius_arcsec: float) -> NDArray[np.int64]:

@@ -97,7 +97,7 @@ class Catalog:
             When an input does not exist or holds no table, or the column map cannot be used.
         """
         maps = load_column_maps(columns, overrides)
-        files = sorted({path for entry in inputs for path in _expanded(str(entry))})
+        files = sorted({path for entry in inputs for path in files_of(str(entry))})
         if not files:
             raise CatalogError("no catalog given")
         if len(files) > np.iinfo(np.int16).max:
@@ -181,7 +181,14 @@ class Catalog:
             )
 
 
-def _expanded(entry: str) -> list[Path]:
+def files_of(entry: str) -> list[Path]:
+    """Find the tables of a file, folder or pattern; see `Catalog.of`.
+
+    Raises
+    ------
+    CatalogError
+        There is none.
+    """
     path = Path(entry).expanduser()
     if path.is_dir():
         found = _folder_files(path)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # The libraries of the stages (torch, astropy, pandas) are imported when a command runs: help and
 # errors of usage come at once, and processes that decode bricks do not load them.
 
-ALL_SECTIONS = ("footprint", "catalog", "cuts", "imaging", "store", "model", "rank")
+ALL_SECTIONS = ("footprint", "catalog", "cuts", "imaging", "store", "model", "rank", "exclude")
 SPEED_KEYS = tuple(f"imaging.{name}" for name in ("connections", "rate", "timeout", "retries"))
 
 _where = click.argument("where", metavar="[CONFIG.toml|RUN]", required=False, type=click.Path())
@@ -102,9 +102,15 @@ def score(where: str) -> int:
 
 @click.command(cls=SectionedCommand)
 @_run_folder
-@config_options("rank")
+@config_options("rank", "exclude")
 def rank(where: str, **given: Any) -> int:
-    """Rank the scored sources of a run and write the target lists."""
+    """Choose the targets among the scored sources of a run and write the lists.
+
+    A source goes into the first tier that takes it. By default, as for DESI LOW-Z: tier 1 has the
+    20 per deg² that the network thinks best, tier 2 what passes the cuts saga2, tier 3 what passes
+    desi-lowz. What is excluded or in no tier is listed in not-targets.parquet, with the reason.
+    Options stay with the run: the next ranking goes on from them.
+    """
     with _session(where, None, given) as session:
         status = _rank(session)
     return _closing_words(session.paths, status)
@@ -154,7 +160,7 @@ def _rank(session: Session) -> RunStatus:
     from xsaga.run.stages import rank_stage
     from xsaga.run.summary import format_targets
 
-    targets = rank_stage(session)
+    targets = rank_stage(session).targets
     click.echo(format_targets(targets))
     status = _status(session)
     try:

@@ -41,7 +41,7 @@ def ranking_score(probability: Floats, last: Mask) -> Floats:
     probability : ndarray of float64, shape (N,)
         NaN without a score.
     last : ndarray of bool, shape (N,)
-        Sources that come after all others (`xsaga.targets.ranking.RankSettings.last_flags`).
+        Sources that come after all others (`xsaga.targets.ranking.is_last`).
 
     Returns
     -------

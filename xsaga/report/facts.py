@@ -31,8 +31,6 @@ class ReportFacts:
         Candidates without a score; shown as it is, the first of them.
     pictures : mapping of int to bytes
         PNG of a target by `source_id`; targets without one get a placeholder.
-    tier_thresholds : tuple of float
-        Lowest `p_lowz` of each tier but the last.
     warnings : tuple of str
         What the user should know before trusting the list.
     top : int
@@ -50,7 +48,6 @@ class ReportFacts:
     targets: pd.DataFrame
     failures: pd.DataFrame
     pictures: Mapping[int, bytes] = field(default_factory=dict)
-    tier_thresholds: tuple[float, ...] = (0.5, 0.1)
     warnings: tuple[str, ...] = ()
     top: int = 60
     viewer_layer: str = "ls-dr9"

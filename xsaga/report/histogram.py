@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +39,6 @@ class Histogram:
         Bins that are not empty.
     across, up : tuple of Tick
         Ticks of the two axes.
-    thresholds : tuple of float
-        Where the tiers begin, in SVG units.
     """
 
     width: float
@@ -49,12 +46,10 @@ class Histogram:
     bars: tuple[Bar, ...]
     across: tuple[Tick, ...]
     up: tuple[Tick, ...]
-    thresholds: tuple[float, ...]
 
 
 def probability_histogram(
     probability: NDArray[np.floating],
-    thresholds: Sequence[float],
     *,
     bins: int = 20,
     width: float = 600,
@@ -66,8 +61,6 @@ def probability_histogram(
     ----------
     probability : ndarray, shape (N,)
         Values from 0 to 1.
-    thresholds : sequence of float
-        Probabilities at which tiers begin.
     bins : int
         Number of equal bins.
     width, height : float
@@ -98,6 +91,4 @@ def probability_histogram(
         for n in decades
     )
     across = tuple(Tick(round(width * fifth / 5, 2), f"{fifth / 5:.1f}") for fifth in range(6))
-    return Histogram(
-        width, height, bars, across, up_ticks, tuple(round(width * t, 2) for t in thresholds)
-    )
+    return Histogram(width, height, bars, across, up_ticks)

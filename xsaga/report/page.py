@@ -115,8 +115,8 @@ def _template() -> Template:
 def _render(template: Template, facts: ReportFacts) -> str:
     targets = facts.targets
     shown = targets.head(_MOST_POINTS)
-    tiers = np.arange(1, len(facts.tier_thresholds) + 2)
-    tier_counts = [(int(tier), int((targets["tier"] == tier).sum())) for tier in tiers]
+    tiers = dict(enumerate(facts.provenance.tiers, start=1))
+    tier_counts = [(tier, int((targets["tier"] == tier).sum())) for tier in tiers]
     return template.render(
         facts=facts,
         provenance=facts.provenance,
@@ -126,12 +126,11 @@ def _render(template: Template, facts: ReportFacts) -> str:
         failed_total=sum(facts.counts.failed.values()),
         imbalances=facts.counts.imbalances(),
         tier_counts=tier_counts,
-        tier_names=_tier_names(facts.tier_thresholds),
+        tier_names=tiers,
+        not_targets_total=sum(facts.counts.not_targets.values()),
         total=len(targets),
         best=_best(facts),
-        histogram=probability_histogram(
-            targets["p_lowz"].to_numpy(dtype=np.float64), facts.tier_thresholds
-        ),
+        histogram=probability_histogram(targets["p_lowz"].to_numpy(dtype=np.float64)),
         sky=sky_map(
             shown["ra"].to_numpy(dtype=np.float64),
             shown["dec"].to_numpy(dtype=np.float64),
@@ -141,12 +140,6 @@ def _render(template: Template, facts: ReportFacts) -> str:
         failures=_plain_table(facts.failures.head(_MOST_FAILURES)),
         failures_total=len(facts.failures),
     )
-
-
-def _tier_names(thresholds: tuple[float, ...]) -> dict[int, str]:
-    names = {number: f"p ≥ {low:g}" for number, low in enumerate(thresholds, start=1)}
-    names[len(thresholds) + 1] = f"p < {thresholds[-1]:g}" if thresholds else "all"
-    return names
 
 
 def _best(facts: ReportFacts) -> list[_Target]:

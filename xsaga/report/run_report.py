@@ -11,7 +11,7 @@ from xsaga.imaging.store import read_cutouts
 from xsaga.paths import RunPaths
 from xsaga.report.facts import ReportFacts
 from xsaga.report.page import write_report
-from xsaga.run.folder import ranked_base_rate, read_partition, read_run_config
+from xsaga.run.folder import ranked_facts, read_partition, read_run_config
 from xsaga.run.status import RunCounts, failure_table
 from xsaga.sky.tiles import tile_pixels
 from xsaga.targets.provenance import Provenance
@@ -52,11 +52,10 @@ def write_run_report(
         targets=targets,
         failures=failure_table(paths),
         pictures=_pictures(paths, targets.head(TOP), config.footprint.order),
-        tier_thresholds=config.rank.tier_thresholds,
         warnings=(*summary.warnings, *_warnings(config)),
         top=TOP,
         viewer_layer=config.imaging.layer,
-        base_rate=ranked_base_rate(paths),
+        base_rate=ranked_facts(paths).base_rate,
     )
     write_report(facts, paths.report)
 

@@ -20,12 +20,12 @@ from xsaga.paths import RunPaths
 from xsaga.run.base_rates import ESTIMATE, known_list_rate, with_base_rate
 from xsaga.run.brick_facts import PSF_SIZE, bricks_tables, read_brick_facts
 from xsaga.run.folder import RunRecord, read_partition, read_record, read_run_config
-from xsaga.run.session import rank_settings
+from xsaga.run.session import last_flags
 from xsaga.run.tile import LOGIT, is_scored, tile_jobs
 from xsaga.run.training_area import labelled_within, refuse_learnt
 from xsaga.sky.footprint import make_footprint
 from xsaga.targets.provenance import sha256_of
-from xsaga.targets.ranking import rank_targets
+from xsaga.targets.ranking import rank_sources
 
 SCORE_COLUMNS = ("p_lowz", "p_lowz_std", LOGIT, "score_flags")
 """Columns of ``scores.parquet`` that a finished run is read with."""
@@ -143,7 +143,7 @@ def read_run(
         weights=run.record.weights,
         sources=sources,
         base_rate=base_rate,
-        unfamiliar_last=bool(rank_settings(run.config).last_flags & ScoreFlag.UNFAMILIAR),
+        unfamiliar_last=bool(last_flags(run.config) & ScoreFlag.UNFAMILIAR),
         z_limit=None if card is None else card.training_set.numbers.get("z_limit"),
         novelty=None if card is None else card.novelty,
         card_missing=card_missing,
@@ -169,7 +169,7 @@ def _card_of(run: FinishedRun) -> tuple[ModelCard | None, str]:
 def _as_delivered(
     run: FinishedRun, card: ModelCard | None, card_missing: str
 ) -> tuple[pd.DataFrame, str]:
-    """Give the run's sources the probabilities and ranks of its target list."""
+    """Give the run's sources the probabilities of its target list, and the order they make."""
     choice = run.config.rank.base_rate
     if choice == ESTIMATE and card is None:
         raise EvaluationError(
@@ -181,7 +181,7 @@ def _as_delivered(
     scored = scored.astype({"score_flags": np.int32})
     known = None if card is None else known_list_rate(card, run.config.cuts)
     scored, base_rate = with_base_rate(scored, choice, known)
-    ranked = rank_targets(scored, rank_settings(run.config))
+    ranked = rank_sources(scored, last_flags(run.config))
     ranked["unfamiliar"] = (ranked["score_flags"].to_numpy() & ScoreFlag.UNFAMILIAR) != 0
     sources = sources.drop(columns=list(SCORE_COLUMNS)).merge(
         ranked[["source_id", "p_lowz", "rank", "unfamiliar"]],

@@ -9,7 +9,7 @@ import shutil
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,13 @@ from filelock import FileLock, Timeout
 
 from xsaga import __version__
 from xsaga.catalog.partition_summary import PartitionSummary
-from xsaga.config import RunConfig, result_settings
+from xsaga.config import (
+    RANKING_SECTIONS,
+    RunConfig,
+    config_keys,
+    config_values,
+    result_settings,
+)
 from xsaga.config_file import read_config, write_config
 from xsaga.errors import RunError
 from xsaga.paths import TEMPORARY_MARK, RunPaths, is_leftover, placed
@@ -176,7 +182,9 @@ def read_partition(paths: RunPaths) -> PartitionSummary:
         ) from None
 
 
-def mark_ranked(paths: RunPaths, config: RunConfig, base_rate: str) -> None:
+def mark_ranked(
+    paths: RunPaths, config: RunConfig, base_rate: str, area_deg2: float, targets: Mapping[str, int]
+) -> None:
     """Note that the target lists are those of the scores and of the ranking in `config`.
 
     Parameters
@@ -187,9 +195,19 @@ def mark_ranked(paths: RunPaths, config: RunConfig, base_rate: str) -> None:
         Resolved configuration.
     base_rate : str
         What the probabilities are for, in words.
+    area_deg2 : float
+        Area that the targets were chosen from.
+    targets : mapping of str to int
+        Number of targets in each tier, by the tier's name.
     """
     with placed(paths.ranked) as temporary:
-        _write_json(temporary, {"settings": _ranking(paths, config), "base_rate": base_rate})
+        content = {
+            "settings": _ranking(paths, config),
+            "base_rate": base_rate,
+            "area_deg2": area_deg2,
+            "targets": dict(targets),
+        }
+        _write_json(temporary, content)
 
 
 def is_ranked(paths: RunPaths, config: RunConfig) -> bool:
@@ -201,17 +219,41 @@ def is_ranked(paths: RunPaths, config: RunConfig) -> bool:
     return same and all(paths.targets(name).is_file() for name in config.rank.formats)
 
 
-def ranked_base_rate(paths: RunPaths) -> str:
-    """Tell the base rate of the target lists, in words; empty where there are none."""
+@dataclass(frozen=True)
+class RankedFacts:
+    """What is known of the target lists of a run.
+
+    Parameters
+    ----------
+    base_rate : str
+        What their probabilities are for, in words.
+    area_deg2 : float
+        Area that the targets were chosen from.
+    targets : mapping of str to int
+        Number of targets in each tier, by the tier's name.
+    """
+
+    base_rate: str = ""
+    area_deg2: float = 0.0
+    targets: Mapping[str, int] = field(default_factory=dict)
+
+
+def ranked_facts(paths: RunPaths) -> RankedFacts:
+    """Tell what is known of the target lists; the defaults where there are none."""
     if not paths.ranked.is_file():
-        return ""
-    return str(json.loads(paths.ranked.read_text(encoding="utf-8")).get("base_rate", ""))
+        return RankedFacts()
+    content = json.loads(paths.ranked.read_text(encoding="utf-8"))
+    return RankedFacts(**{name: content[name] for name in ("base_rate", "area_deg2", "targets")})
 
 
 def _ranking(paths: RunPaths, config: RunConfig) -> dict[str, Any]:
+    values = config_values(config)
     settings = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in asdict(config.rank).items()
+        str(key): list(values[str(key)])
+        if isinstance(values[str(key)], tuple)
+        else values[str(key)]
+        for key in config_keys()
+        if key.section in RANKING_SECTIONS
     }
     return {"fingerprint": read_record(paths).fingerprint, **settings}
 
@@ -288,7 +330,15 @@ def discard(paths: RunPaths) -> None:
     """Remove everything a run made (``--restart``); the log stays."""
     for folder in (paths.tiles, paths.spool, paths.report.parent):
         shutil.rmtree(folder, ignore_errors=True)
-    for item in (paths.ranked, paths.partition, paths.rejected, paths.cutflow, paths.config):
+    for item in (
+        paths.ranked,
+        paths.partition,
+        paths.rejected,
+        paths.cutflow,
+        paths.config,
+        paths.not_targets,
+        paths.area,
+    ):
         item.unlink(missing_ok=True)
     for file_format in FORMATS:
         paths.targets(file_format).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from xsaga import __version__
-from xsaga.catalog.cuts import Cuts, named_cuts
+from xsaga.catalog.cuts import CUT_NAMES, Cuts, named_cuts
 from xsaga.catalog.readers import Catalog
 from xsaga.config import RunConfig
 from xsaga.config_file import write_config
@@ -35,7 +36,10 @@ from xsaga.run.log import RunLog
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.tiles import check_order
 from xsaga.targets.provenance import Provenance, WeightsRecord
-from xsaga.targets.ranking import RankSettings
+from xsaga.targets.tiers import Tiers
+
+MAX_EVEN_ORDER = 8
+"""Finest HEALPix order that a density is kept in: 0.05 deg², one target of twenty per deg²."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +115,36 @@ class Session:
         )
 
 
-def rank_settings(config: RunConfig) -> RankSettings:
-    """Take the settings of the ranking from a configuration.
+def last_flags(config: RunConfig) -> int:
+    """Tell which score flags rank a source after all others, whatever its score."""
+    return int(ScoreFlag.UNFAMILIAR) if config.rank.unfamiliar_last else 0
+
+
+def check_ranking(config: RunConfig) -> Tiers:
+    """Read the tiers of a configuration, and check the keys beside them.
 
     Raises
     ------
     ConfigError
-        Thresholds or priorities do not fit together.
+        A rule, a priority or another key of the ranking cannot be used.
     """
-    last = int(ScoreFlag.UNFAMILIAR) if config.rank.unfamiliar_last else 0
-    return RankSettings(config.rank.tier_thresholds, config.rank.priorities, last)
+    check_base_rate(config.rank.base_rate)
+    if not 0 <= config.rank.even_order <= MAX_EVEN_ORDER:
+        raise ConfigError(
+            f"rank.even_order {config.rank.even_order}: give an order from 0 to {MAX_EVEN_ORDER}"
+        )
+    for name, value in (
+        ("rank.min_separation", config.rank.min_separation),
+        ("exclude.match_radius", config.exclude.match_radius),
+        ("exclude.shred_radii", config.exclude.shred_radii),
+    ):
+        if not 0 <= value < math.inf:
+            raise ConfigError(f"{name} {value:g}: give 0 or more")
+    if not all(0 <= bit < 32 for bit in config.exclude.maskbits):
+        raise ConfigError(
+            f"exclude.maskbits {list(config.exclude.maskbits)}: give bits from 0 to 31"
+        )
+    return Tiers.parse(config.rank.tiers, config.rank.priorities, CUT_NAMES)
 
 
 def _other_files(config: RunConfig) -> list[Path]:
@@ -169,8 +193,7 @@ def open_session(
         raise ConfigError("no catalog: give --catalog PATH or `path` in [catalog]")
     check_imaging(config.imaging)
     check_order(config.footprint.order)
-    rank_settings(config)
-    check_base_rate(config.rank.base_rate)
+    check_ranking(config)
     cuts = named_cuts(
         config.cuts.name, config.cuts.coefficients, config.cuts.r_min, config.cuts.r_max
     )

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-
-import pandas as pd
 
 from xsaga.catalog.partition import partition_catalog
 from xsaga.catalog.partition_summary import PartitionSummary
 from xsaga.errors import RunError
 from xsaga.paths import placed
-from xsaga.run.base_rates import known_list_rate, with_base_rate
-from xsaga.run.folder import mark_ranked, read_partition, write_partition
+from xsaga.run.folder import read_partition, write_partition
 from xsaga.run.progress import progress
-from xsaga.run.session import Session, rank_settings
+from xsaga.run.ranking import rank_tiles
+from xsaga.run.session import Session
 from xsaga.run.tile import (
     TileJob,
     discard_cutouts,
     fetch_tile,
     is_scored,
     read_failures,
-    read_scored,
     run_tile,
     tile_jobs,
 )
-from xsaga.targets.formats import FORMATS, write_targets
-from xsaga.targets.ranking import rank_targets
+from xsaga.targets.selection import Selection
 
 Advance = Callable[[int], None]
 
@@ -115,13 +110,8 @@ def forget_failures(session: Session) -> None:
     session.log.event("retry", f"tiles with failures that are tried again: {retried}")
 
 
-def rank_stage(session: Session) -> pd.DataFrame:
-    """Rank all scored sources and write the target lists.
-
-    Returns
-    -------
-    DataFrame
-        The targets, best first.
+def rank_stage(session: Session) -> Selection:
+    """Rank all scored sources, choose the targets and write the lists.
 
     Raises
     ------
@@ -135,28 +125,7 @@ def rank_stage(session: Session) -> pd.DataFrame:
             f"{undone} of {len(jobs)} tiles are not scored yet: "
             f"`xsaga run {session.paths.folder}` does all that is missing"
         )
-    paths = session.paths
-    paths.ranked.unlink(missing_ok=True)
-    # Over all tiles at once: the scores of the tiles stay as the model's card gives them.
-    scored, base_rate = with_base_rate(
-        read_scored([job.paths for job in jobs]),
-        session.config.rank.base_rate,
-        known_list_rate(session.scorer.card, session.config.cuts),
-    )
-    targets = rank_targets(scored, rank_settings(session.config))
-    provenance = replace(session.provenance(), base_rate=base_rate)
-    for file_format in session.config.rank.formats:
-        write_targets(targets, paths.targets(file_format), file_format, provenance)
-    for name in FORMATS.keys() - set(session.config.rank.formats):
-        paths.targets(name).unlink(missing_ok=True)  # of an earlier ranking
-    mark_ranked(paths, session.config, base_rate)
-    session.log.event(
-        "ranked",
-        targets=len(targets),
-        formats=list(session.config.rank.formats),
-        base_rate=base_rate,
-    )
-    return targets
+    return rank_tiles(session, [job.paths for job in jobs])
 
 
 def _jobs(session: Session) -> list[TileJob]:

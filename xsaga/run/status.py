@@ -10,8 +10,9 @@ import pandas as pd
 
 from xsaga.paths import RunPaths
 from xsaga.run.folder import (
+    RankedFacts,
     is_ranked,
-    ranked_base_rate,
+    ranked_facts,
     read_partition,
     read_record,
     read_run_config,
@@ -57,6 +58,10 @@ class RunCounts:
         Candidates that could not be scored, by outcome.
     waiting : int
         Candidates that are not done yet.
+    targets : mapping of str to int
+        Scored sources in the target lists, by tier, once these are made.
+    not_targets : mapping of str to int
+        The other scored sources, by reason.
     """
 
     read: int = 0
@@ -70,16 +75,21 @@ class RunCounts:
     unfamiliar: int = 0
     failed: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
+    targets: Mapping[str, int] = field(default_factory=dict)
+    not_targets: Mapping[str, int] = field(default_factory=dict)
 
     def imbalances(self) -> tuple[str, ...]:
         """Say in a sentence each which counts do not add up; empty when all do."""
         gone = self.outside_footprint + sum(self.rejected.values()) + self.duplicates
         ended = self.scored + sum(self.failed.values()) + self.waiting
-        sums = (
+        sums = [
             (self.read, "rows were read", gone + self.sources, "left out or kept"),
             (self.sources, "sources", self.failed_cuts + self.candidates, "failed or passed cuts"),
             (self.candidates, "candidates", ended, "scored, failed or waiting"),
-        )
+        ]
+        listed = sum(self.targets.values()) + sum(self.not_targets.values())
+        if listed:
+            sums.append((self.scored, "scored", listed, "targets or not"))
         return tuple(
             f"{count:,} {what}, but {parts:,} {ends}"
             for count, what, parts, ends in sums
@@ -103,6 +113,8 @@ class RunStatus:
         Tiles with candidates; of those, the ones with cutouts (or further) and with scores.
     base_rate : str
         What the probabilities of the target lists are for, in words; empty before these are made.
+    area_deg2 : float
+        Area that the targets were chosen from; 0 before the lists are made.
     z_limit : float
         Redshift below which a galaxy is what the model looks for.
     """
@@ -114,6 +126,7 @@ class RunStatus:
     tiles_fetched: int = 0
     tiles_scored: int = 0
     base_rate: str = ""
+    area_deg2: float = 0.0
     z_limit: float = 0.03
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,6 +146,8 @@ class RunStatus:
             ("    candidates", counts.candidates),
             ("      scored", counts.scored),
             ("        of these unlike the training cutouts", counts.unfamiliar),
+            *((f"        targets: {tier}", count) for tier, count in counts.targets.items()),
+            *((f"        no target: {why}", count) for why, count in counts.not_targets.items()),
             *((f"      failed: {why}", count) for why, count in counts.failed.items()),
             ("      waiting", counts.waiting),
         ]
@@ -142,6 +157,8 @@ class RunStatus:
         )
         if self.base_rate:
             lines.append(f"base rate of z < {self.z_limit:g}: {self.base_rate}")
+        if self.area_deg2:
+            lines.append(f"area that targets are chosen from: {self.area_deg2:.4g} deg²")
         lines += [f"THE COUNTS DO NOT ADD UP: {wrong}" for wrong in counts.imbalances()]
         lines.append(
             {
@@ -179,6 +196,8 @@ def run_status(paths: RunPaths) -> RunStatus:
     # Each count is read from the files it is about, none is worked out from the others: that is
     # what makes it a check that they add up.
     order = config.footprint.order
+    done = stage == "done"
+    ranked = ranked_facts(paths) if done else RankedFacts()
     failed = _failures(scored)["status"].value_counts().sort_index()
     return RunStatus(
         folder=str(paths.folder),
@@ -195,11 +214,14 @@ def run_status(paths: RunPaths) -> RunStatus:
             unfamiliar=sum(count_unfamiliar(job.paths) for job in scored),
             failed={str(outcome): int(count) for outcome, count in failed.items()},
             waiting=sum(len(read_candidates(job.paths)) for job in unscored),
+            targets=ranked.targets,
+            not_targets=_not_targets(paths) if done else {},
         ),
         tiles=len(scored) + len(unscored),
         tiles_fetched=len(scored) + n_fetched,
         tiles_scored=len(scored),
-        base_rate=ranked_base_rate(paths) if stage == "done" else "",
+        base_rate=ranked.base_rate,
+        area_deg2=ranked.area_deg2,
         z_limit=record.weights.z_limit,
     )
 
@@ -215,6 +237,11 @@ def failure_table(paths: RunPaths) -> pd.DataFrame:
     config, record = read_run_config(paths), read_record(paths)
     jobs = tile_jobs(paths, read_partition(paths), config, record.fingerprint)
     return _failures([job for job in jobs if is_scored(job)])
+
+
+def _not_targets(paths: RunPaths) -> dict[str, int]:
+    reasons = pd.read_parquet(paths.not_targets, columns=["reason"])["reason"].value_counts()
+    return {str(reason): int(count) for reason, count in reasons.sort_index().items()}
 
 
 def _failures(scored: Sequence[TileJob]) -> pd.DataFrame:

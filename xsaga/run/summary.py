@@ -11,7 +11,7 @@ SHOWN = 10
 
 
 def format_targets(targets: pd.DataFrame) -> str:
-    """Give the best targets and the number in each tier as plain text."""
+    """Give the number of targets and the first of them as plain text."""
     columns = ["rank", "source_id", "ra", "dec", "mag_r", "p_lowz", "p_lowz_std", "tier"]
     best = targets[columns].head(SHOWN)
     text = best.to_string(
@@ -24,10 +24,8 @@ def format_targets(targets: pd.DataFrame) -> str:
             "p_lowz_std": "{:.3f}".format,
         },
     )
-    tiers = targets["tier"].value_counts().sort_index()
     unfamiliar = np.count_nonzero(targets["score_flags"].to_numpy() & ScoreFlag.UNFAMILIAR)
-    counts = ", ".join(f"{count:,} in tier {tier}" for tier, count in tiers.items())
-    lines = [f"{len(targets):,} targets: {counts or 'none'}"]
+    lines = [f"{len(targets):,} targets"]
     if unfamiliar:
         lines.append(
             f"{unfamiliar:,} of them unlike the training cutouts: do not trust their score"

@@ -86,6 +86,10 @@ def _targets_hdu(targets: pd.DataFrame, provenance: Provenance) -> fits.BinTable
     header["WGTSHA"] = provenance.weights.sha256
     if provenance.base_rate:
         header["BASERATE"] = _card(provenance.base_rate)
+    for number, words in enumerate(provenance.tiers, start=1):
+        header[f"TIER{number}"] = (_card(words), "what the tier takes")
+    if provenance.area_deg2 is not None:
+        header["AREA"] = (provenance.area_deg2, "[deg2] area that targets are chosen from")
     # astropy reads a long value wrongly where it holds quotes (doubled in FITS)
     header["COMMAND"] = _card(provenance.command.replace("'", '"'))
     packages = (("xsaga", provenance.version), *provenance.packages)

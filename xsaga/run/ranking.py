@@ -1,0 +1,219 @@
+"""From the scores of a run's tiles to its target lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from xsaga.catalog.cuts import Cuts, apply_cuts, named_cuts
+from xsaga.catalog.matching import BrightObjects
+from xsaga.catalog.sources import read_sources
+from xsaga.catalog.standard import ReadingNotes
+from xsaga.config import RunConfig
+from xsaga.paths import TilePaths, placed
+from xsaga.run.base_rates import known_list_rate, with_base_rate
+from xsaga.run.exclusions import ExclusionFiles, SkyMasks, exclude
+from xsaga.run.folder import hash_inputs, mark_ranked, read_partition
+from xsaga.run.session import Session, check_ranking, last_flags
+from xsaga.run.tile import read_scored
+from xsaga.sky.tiles import tile_pixels
+from xsaga.sky.usable_area import Coverage, UsableArea, source_counts, usable_area
+from xsaga.targets.density import PixelAreas
+from xsaga.targets.formats import FORMATS, write_targets
+from xsaga.targets.ranking import is_last, rank_sources
+from xsaga.targets.selection import Selection, select_targets
+from xsaga.targets.tiers import TierChoice
+
+
+def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection:
+    """Rank the scored sources of tiles, choose the targets and write all lists.
+
+    Parameters
+    ----------
+    session : Session
+        A run whose catalog is split by tile.
+    scored_tiles : sequence of TilePaths
+        Tiles whose scores count.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    ConfigError
+        The ranking cannot be done as configured.
+    CatalogError, FootprintError
+        A table or mask of [exclude] cannot be used.
+    TargetsError
+        A list cannot be written.
+    """
+    paths, config = session.paths, session.config
+    tiers, files = check_ranking(config), ExclusionFiles.of(config.exclude)
+    paths.ranked.unlink(missing_ok=True)
+    # Over all tiles at once: the scores of the tiles stay as the model's card gives them.
+    scored, base_rate = with_base_rate(
+        read_scored(scored_tiles),
+        config.rank.base_rate,
+        known_list_rate(session.scorer.card, config.cuts),
+    )
+    ranked = rank_sources(scored, last_flags(config))
+    every = _every_tile(session)
+    masks = SkyMasks.read(config.exclude, files, _bright(every, config.exclude.shred_r))
+    notes = ReadingNotes()
+    exclusions = exclude(ranked, config.exclude, files, masks, notes, refill=config.rank.refill)
+    area, areas = _areas(session, every, masks)
+    cuts = {name: _cuts(config, name) for name in tiers.cut_names}
+    bright = {
+        name: _bright(every, limit)
+        for name, each in cuts.items()
+        if (limit := each.bright_object_limit) is not None
+    }
+    choice = TierChoice(
+        probability=ranked["p_lowz"].to_numpy(),
+        mag_r=ranked["mag_r"].to_numpy(),
+        trusted=~is_last(ranked, last_flags(config)),
+        passes={
+            name: apply_cuts(ranked, each, bright.get(name))[0] == 0 for name, each in cuts.items()
+        },
+        pixel=tile_pixels(ranked["ra"], ranked["dec"], areas.order),
+        areas=areas,
+    )
+    selection = select_targets(ranked, choice, tiers, exclusions, config.rank.min_separation)
+    _warn_of_unscored(session, every, cuts, bright)
+    for warning in notes.warnings:
+        session.log.event("warning", f"warning: {warning}")
+    provenance = session.provenance()
+    provenance = replace(
+        provenance,
+        base_rate=base_rate,
+        tiers=tuple(rule.words for rule in tiers.rules),
+        area_deg2=areas.total_deg2,
+        inputs=(*provenance.inputs, *hash_inputs(list(files.all()), paths)),
+    )
+    _write_beside(session, selection, area)
+    for file_format in config.rank.formats:
+        write_targets(selection.targets, paths.targets(file_format), file_format, provenance)
+    for name in FORMATS.keys() - set(config.rank.formats):
+        paths.targets(name).unlink(missing_ok=True)  # of an earlier ranking
+    counts = selection.targets["tier"].value_counts()
+    mark_ranked(
+        paths,
+        config,
+        base_rate,
+        areas.total_deg2,
+        {
+            f"tier {number}, {rule.words}": int(counts.get(number, 0))
+            for number, rule in enumerate(tiers.rules, start=1)
+        },
+    )
+    session.log.event(
+        "ranked",
+        targets=len(selection.targets),
+        not_targets=dict(selection.reasons()),
+        area_deg2=areas.total_deg2,
+        formats=list(config.rank.formats),
+        base_rate=base_rate,
+    )
+    return selection
+
+
+def _every_tile(session: Session) -> list[TilePaths]:
+    order = session.config.footprint.order
+    return [session.paths.tile(order, t.pixel) for t in read_partition(session.paths).tiles]
+
+
+def _bright(tiles: Sequence[TilePaths], limit: float) -> BrightObjects | None:
+    """Find the extended objects of the run that are brighter than a limit."""
+    parts = [
+        pd.read_parquet(
+            tile.sources,
+            columns=["ra", "dec", "mag_r", "radius"],
+            filters=[("mag_r", "<", limit), ("radius", ">", 0)],
+        )
+        for tile in tiles
+    ]
+    return BrightObjects.among(pd.concat(parts), limit) if parts else None
+
+
+def _areas(
+    session: Session, tiles: Sequence[TilePaths], masks: SkyMasks
+) -> tuple[UsableArea, PixelAreas]:
+    """Measure the area that targets are chosen from, in all and by pixel.
+
+    What MASKBITS take off is not drawn: each pixel loses the share of its sources that they take.
+    """
+    config, order = session.config, session.config.rank.even_order
+    positions = [pq.read_table(tile.sources, columns=["ra", "dec", "maskbits"]) for tile in tiles]
+    table = pa.concat_tables(positions) if positions else None
+    if table is None:
+        nothing = np.empty(0)
+        ra, dec, bits = nothing, nothing, np.empty(0, np.int64)
+    else:
+        ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
+        bits = table["maskbits"].to_numpy().astype(np.int64)
+    coverage = Coverage.of_sources(*source_counts([(ra, dec)]))
+    area = usable_area(session.footprint, coverage, [mask for _, _, mask in masks.masks], order)
+    pixels, deg2 = area.by_pixel(order)
+    excluded = sum(1 << bit for bit in set(config.exclude.maskbits))
+    share = _share_by_pixel(tile_pixels(ra, dec, order), (bits & excluded) != 0, pixels)
+    return area, PixelAreas(order, pixels, deg2 * (1 - share))
+
+
+def _share_by_pixel(
+    pixel: NDArray[np.int64], masked: NDArray[np.bool_], pixels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Share of the sources in each of some pixels that are masked; 0 where there are none."""
+    if len(pixels) == 0:
+        return np.empty(0)
+    place = np.minimum(np.searchsorted(pixels, pixel), len(pixels) - 1)
+    known = pixels[place] == pixel
+    count = np.bincount(place[known], minlength=len(pixels))
+    hit = np.bincount(place[known & masked], minlength=len(pixels))
+    return np.asarray(hit / np.maximum(count, 1), np.float64)
+
+
+def _cuts(config: RunConfig, name: str) -> Cuts:
+    """Cuts that a tier names; those of the run with the run's coefficients."""
+    return named_cuts(name, config.cuts.coefficients if name == config.cuts.name else None)
+
+
+def _warn_of_unscored(
+    session: Session,
+    tiles: Sequence[TilePaths],
+    cuts: Mapping[str, Cuts],
+    bright: Mapping[str, BrightObjects | None],
+) -> None:
+    """Say how many sources a tier's cuts would take that the run's own cuts left without score."""
+    names = [name for name in cuts if name != session.config.cuts.name]
+    missed = dict.fromkeys(names, 0)
+    for tile in tiles if names else ():
+        unscored = read_sources(tile.sources).query("photometric_flags != 0")
+        for name in names:
+            flags, _ = apply_cuts(unscored, cuts[name], bright.get(name))
+            missed[name] += int((flags == 0).sum())
+    for name, count in missed.items():
+        if count:
+            session.log.event(
+                "warning",
+                f"note: the cuts {name} of a tier would take {count:,} more, which the run's own "
+                f"cuts, {session.config.cuts.name}, left without a score: they are in no list",
+            )
+
+
+def _write_beside(session: Session, selection: Selection, area: UsableArea) -> None:
+    paths = session.paths
+    with placed(paths.not_targets) as temporary:
+        table = pa.Table.from_pandas(selection.not_targets, preserve_index=False)
+        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+    if len(area.cells):
+        with placed(paths.area) as temporary:
+            area.moc().save(str(temporary), format="fits")
+    else:
+        paths.area.unlink(missing_ok=True)
