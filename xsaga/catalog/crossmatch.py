@@ -11,15 +11,17 @@ Pairs within one list are those of `xsaga.catalog.matching.pairs_within`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from functools import cached_property
+from itertools import chain, pairwise
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from xsaga.errors import CatalogError
 from xsaga.sky.positions import chord, normalised_ra, unit_vectors, valid_positions
-from xsaga.sky.tiles import tile_pixels
+from xsaga.sky.tiles import DEEPEST_ORDER, tile_pixels
 
 MAX_RADIUS = 180 * 3600.0
 """Arcseconds: the whole sky."""
@@ -27,14 +29,19 @@ MAX_RADIUS = 180 * 3600.0
 STRIP_ROWS = 500_000
 """Positions of the other list in one strip, about, and of the first list matched at a time."""
 
+MAX_PAIRS = 200_000_000
+"""Pairs of one batch that are refused, because memory would not hold them: 5 GB."""
+
 SAME = 1e-9
 """Arcseconds: separations that differ by less are equal. Right ascensions in float64 are given to
 2e-10 arcsec."""
 
-_ORDER = 12
-"""HEALPix order that positions are sorted by, so that near ones are near in memory (0.9')."""
+_SAMPLED = 100
+"""One position in so many tells about how many pairs there will be."""
 
-_SLACK = 1e-15
+_SAME_CHORD = chord(SAME / 3600)
+
+_SLACK = 1e-14
 """The tree is asked for so much more than a chord; one formula then tells what is within it."""
 
 
@@ -62,8 +69,10 @@ class Matcher:
     ) -> None:
         self._reach = chord(_checked(radius_arcsec) / 3600)
         self._workers = workers
-        self._rows, self._vectors = _placed(ra, dec)
-        self._tree = cKDTree(self._vectors, balanced_tree=False, compact_nodes=False)
+        self._rows, self._vectors, again = _placed(ra, dec)
+        # A tree does badly with a position that is given many times (0, 0 for "not known"); the
+        # nearest of them is the one of lowest index.
+        self._first = np.flatnonzero(~again) if again.any() else None
 
     def nearest(
         self, ra: ArrayLike, dec: ArrayLike
@@ -90,7 +99,7 @@ class Matcher:
             return index, separation
         for start in range(0, len(ra), STRIP_ROWS):
             piece = slice(start, start + STRIP_ROWS)
-            rows, vectors = _placed(ra[piece], dec[piece])
+            rows, vectors, _ = _placed(ra[piece], dec[piece])
             hit, found, length = self._nearest(vectors)
             index[start + rows[hit]] = self._rows[found]
             separation[start + rows[hit]] = _arcsec(length)
@@ -108,15 +117,31 @@ class Matcher:
         -------
         ndarray of int64, shape (pairs, 2)
             Indices into the batch and into the list, sorted.
+
+        Raises
+        ------
+        CatalogError
+            For far too many pairs, see `MAX_PAIRS`.
         """
-        rows, vectors = _placed(ra, dec)
+        return _sorted(*self._near(ra, dec))
+
+    def _near(self, ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Find all pairs as indices into a batch and into the list, in no particular order."""
+        rows, vectors, _ = _placed(ra, dec)
         if len(rows) == 0 or len(self._rows) == 0:
-            return np.empty((0, 2), np.int64)
-        batch = cKDTree(vectors, balanced_tree=False, compact_nodes=False)
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        sample = _quick_tree(np.ascontiguousarray(vectors[::_SAMPLED]))
+        expected = sample.count_neighbors(self._tree, self._reach) * _SAMPLED
+        if expected > MAX_PAIRS:
+            raise CatalogError(
+                f"about {expected:.0e} pairs within {_arcsec(np.array(self._reach)):.3g} arcsec: "
+                "give a smaller radius, and leave out rows of which one position stands for many"
+            )
+        batch = _quick_tree(vectors)
         near = batch.sparse_distance_matrix(self._tree, self._reach + _SLACK, output_type="ndarray")
         i, j = near["i"], near["j"]
         within = _lengths(vectors[i], self._vectors[j]) <= self._reach
-        return _sorted(np.stack([rows[i[within]], self._rows[j[within]]], axis=1))
+        return rows[i[within]], self._rows[j[within]]
 
     def _nearest(
         self, vectors: NDArray[np.float64]
@@ -125,16 +150,15 @@ class Matcher:
         if len(vectors) == 0:
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
         # The second nearest tells whether there is a choice.
-        bound = self._reach + _SLACK
-        distances, places = self._tree.query(
-            vectors, k=2, distance_upper_bound=bound, workers=self._workers
+        distances, places = self._distinct_tree.query(
+            vectors, k=2, distance_upper_bound=self._reach + _SLACK, workers=self._workers
         )
         hit = np.flatnonzero(np.isfinite(distances[:, 0]))
-        found = np.asarray(places[hit, 0], np.int64)
+        found = self._of_distinct(np.asarray(places[hit, 0], np.int64))
         length = _lengths(vectors[hit], self._vectors[found])
         within = length <= self._reach
         hit, found, length = hit[within], found[within], length[within]
-        tie = np.flatnonzero(distances[hit, 1] - length <= chord(SAME / 3600))
+        tie = np.flatnonzero(distances[hit, 1] - length <= _SAME_CHORD)
         if len(tie):
             found[tie] = self._lowest(vectors[hit[tie]], length[tie])
             length[tie] = _lengths(vectors[hit[tie]], self._vectors[found[tie]])
@@ -144,14 +168,27 @@ class Matcher:
         self, vectors: NDArray[np.float64], length: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """Of those of the list as near as `length`, the place of the one of lowest index."""
-        reach = np.minimum(length + chord(SAME / 3600), self._reach)
-        near = self._tree.query_ball_point(vectors, reach, workers=self._workers)
-        counts = np.fromiter(map(len, near), np.int64, len(near))
-        places = np.concatenate([np.asarray(each, np.int64) for each in near])
-        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        lowest = np.minimum.reduceat(self._rows[places], starts)
-        chosen: NDArray[np.int64] = places[self._rows[places] == np.repeat(lowest, counts)]
-        return chosen
+        reach = np.minimum(length + _SAME_CHORD, self._reach)
+        near = self._distinct_tree.query_ball_point(vectors, reach + _SLACK, workers=self._workers)
+        of = np.repeat(np.arange(len(near)), [len(each) for each in near])
+        places = self._of_distinct(np.fromiter(chain.from_iterable(near), np.int64, len(of)))
+        within = _lengths(vectors[of], self._vectors[places]) <= reach[of]
+        of, places = of[within], places[within]
+        order = np.lexsort((self._rows[places], of))
+        _, first = np.unique(of[order], return_index=True)
+        return places[order[first]]
+
+    def _of_distinct(self, distinct: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places in the list of places among the distinct positions."""
+        return distinct if self._first is None else self._first[distinct]
+
+    @cached_property
+    def _tree(self) -> cKDTree:
+        return _quick_tree(self._vectors)
+
+    @cached_property
+    def _distinct_tree(self) -> cKDTree:
+        return self._tree if self._first is None else _quick_tree(self._vectors[self._first])
 
 
 def nearest_within(
@@ -218,14 +255,16 @@ def pairs_between(
     Raises
     ------
     CatalogError
-        For a radius that is negative or no number.
+        For a radius that is negative or no number, and for far too many pairs, see `MAX_PAIRS`.
     """
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
-    found = [np.empty((0, 2), np.int64)]
+    nothing = np.empty(0, np.int64)
+    first, second = [nothing], [nothing]
     for rows, others, matcher in _strips(ra, dec, other_ra, other_dec, radius_arcsec):
-        pairs = matcher.pairs(ra[rows], dec[rows])
-        found.append(np.stack([rows[pairs[:, 0]], others[pairs[:, 1]]], axis=1))
-    return _sorted(np.concatenate(found))
+        i, j = matcher._near(ra[rows], dec[rows])
+        first.append(rows[i])
+        second.append(others[j])
+    return _sorted(np.concatenate(first), np.concatenate(second))
 
 
 def _strips(
@@ -280,12 +319,31 @@ def _by_dec(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.int
     return rows[np.argsort(dec[rows])]
 
 
-def _placed(ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows with a valid position, near ones near each other, and their unit vectors."""
+def _placed(
+    ra: ArrayLike, dec: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Rows with a valid position, near ones near each other, and their unit vectors.
+
+    And whether the same vector is that of a lower row.
+    """
     ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
     rows = np.flatnonzero(valid_positions(ra, dec))
-    rows = rows[np.argsort(tile_pixels(ra[rows], dec[rows], _ORDER), kind="stable")]
-    return rows, unit_vectors(normalised_ra(ra[rows]), dec[rows])
+    pixels = tile_pixels(ra[rows], dec[rows], DEEPEST_ORDER)
+    order = np.argsort(pixels)
+    rows, pixels = rows[order], pixels[order]
+    vectors = unit_vectors(normalised_ra(ra[rows]), dec[rows])
+    again = np.zeros(len(rows), bool)
+    same = np.flatnonzero(pixels[1:] == pixels[:-1])
+    if len(same):
+        places = np.union1d(same, same + 1)
+        places = places[np.argsort(rows[places])]
+        again[places] = pd.DataFrame(vectors[places]).duplicated()
+    return rows, vectors, again
+
+
+def _quick_tree(vectors: NDArray[np.float64]) -> cKDTree:
+    # Built for few queries: fast to make matters more than balance.
+    return cKDTree(vectors, balanced_tree=False, compact_nodes=False)
 
 
 def _lengths(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -300,5 +358,8 @@ def _arcsec(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
     return angles
 
 
-def _sorted(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+def _sorted(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pairs of indices, shape (pairs, 2), by the first, then the second."""
+    span = int(second.max(initial=0)) + 1
+    keys = np.sort(first * span + second)  # one number sorts ten times as fast as two
+    return np.stack(np.divmod(keys, span), axis=1)

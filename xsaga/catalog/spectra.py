@@ -173,8 +173,10 @@ def read_spectra(
     column_map = ColumnMap("spectra", SPECTRA_COLUMNS, overrides or {})
     _, columns = match_columns([column_map], table.columns, str(path))
     require_redshift(path, columns, table.columns)
+    if columns.get("z_quality", "").lower() in WARNING_COLUMNS:  # as labels allow it
+        columns["zwarn"] = columns.pop("z_quality")
     _check_rules(path, rules, columns, notes)
-    return _pieces(path, table, rules, columns, rows)
+    return _pieces(path, table, rules, columns, notes, rows)
 
 
 def _check_rules(
@@ -190,7 +192,7 @@ def _check_rules(
                 f"{path}: no column for {name}, but {rule} is asked for; name one with "
                 f"--column {name}=COLUMN, or drop that rule"
             )
-    if not (rules.zwarn and "zwarn" in columns) and "z_quality" not in columns:
+    if "zwarn" not in columns and "z_quality" not in columns:
         notes.warn(
             f"{path}: no column of redshift quality: every redshift in it counts as good; "
             "name one with --column z_quality=COLUMN"
@@ -198,22 +200,27 @@ def _check_rules(
 
 
 def _pieces(
-    path: Path, table: TableFile, rules: QualityRules, columns: Mapping[str, str], rows: int
+    path: Path,
+    table: TableFile,
+    rules: QualityRules,
+    columns: Mapping[str, str],
+    notes: ReadingNotes,
+    rows: int,
 ) -> Iterator[pd.DataFrame]:
     row = 0
     for raw in table.tables(list(dict.fromkeys(columns.values())), rows):
         try:
-            frame = _spectra(Piece(raw, columns, Origin(str(path), 0, row)), rules)
+            frame = _spectra(Piece(raw, columns, Origin(str(path), 0, row)), rules, notes)
         except pa.ArrowException as error:
             raise CatalogError(f"{path}: rows from {row}: {error}") from error
         row += raw.num_rows
         yield frame
     if row == 0:
         nothing = pa.table({column: pa.array([], pa.float64()) for column in columns.values()})
-        yield _spectra(Piece(nothing, columns, Origin(str(path), 0, 0)), rules)
+        yield _spectra(Piece(nothing, columns, Origin(str(path), 0, 0)), rules, notes)
 
 
-def _spectra(piece: Piece, rules: QualityRules) -> pd.DataFrame:
+def _spectra(piece: Piece, rules: QualityRules, notes: ReadingNotes) -> pd.DataFrame:
     ra, dec = piece.floats("ra", np.float64), piece.floats("dec", np.float64)
     placed = valid_positions(ra, dec)
     z = redshifts(piece)
@@ -245,10 +252,10 @@ def _spectra(piece: Piece, rules: QualityRules) -> pd.DataFrame:
             "targetid": _targetids(piece),
             "z": z,
             "good": reason == 0,
-            "why_not": np.asarray(WHY_NOT, object)[reason],
+            "why_not": pd.Series(np.asarray(WHY_NOT, object)[reason], dtype=str),
             "delta_chi2": delta_chi2,
             "z_quality": quality,
-            "night": _nights(piece),
+            "night": _nights(piece, notes),
             "input_row": np.arange(piece.origin.row, piece.origin.row + len(piece)),
         }
     )
@@ -276,11 +283,15 @@ def _targetids(piece: Piece) -> NDArray[np.int64]:
     return np.where(known & (ids > 0), ids, NO_TARGETID)
 
 
-def _nights(piece: Piece) -> NDArray[np.int64]:
+def _nights(piece: Piece, notes: ReadingNotes) -> NDArray[np.int64]:
     night = np.zeros(len(piece), np.int64)
     if "night" in piece:
-        given, _ = piece.integers("night")
-        night = np.where((given >= _FIRST_NIGHT) & (given <= _LAST_NIGHT), given, 0)
+        try:
+            given, _ = piece.integers("night")
+        except CatalogError as error:
+            notes.warn(f"some nights are not known: {error}")
+        else:
+            night = np.where((given >= _FIRST_NIGHT) & (given <= _LAST_NIGHT), given, 0)
     if "mjd" in piece:
         mjd = piece.floats("mjd", np.float64)
         take = (night == 0) & (mjd > 1) & (mjd < _MJD_LATEST)
@@ -345,7 +356,11 @@ def _objects(spectra: pd.DataFrame) -> NDArray[np.int64]:
     objects[without[near >= 0]] = objects[with_id[near[near >= 0]]]
     rest = without[near < 0]
     rest = rest[valid_positions(ra[rest], dec[rest])]
-    pairs = pairs_within(ra[rest], dec[rest], SAME_OBJECT)
+    # One position can stand for many rows (0, 0 for "not known"): their pairs are not all listed.
+    same, _ = nearest_within(ra[rest], dec[rest], ra[rest], dec[rest], 0.0)
+    distinct = np.unique(same)
+    pairs = distinct[pairs_within(ra[rest[distinct]], dec[rest[distinct]], SAME_OBJECT)]
+    pairs = np.concatenate([pairs, np.stack([np.arange(len(rest)), same], axis=1)])
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(rest),) * 2)
     _, component = connected_components(links, directed=False)
     _, first, inverse = np.unique(component, return_index=True, return_inverse=True)

@@ -12,6 +12,7 @@ from xsaga.cli.edge import OneLineErrors
 from xsaga.cli.evaluate import evaluate
 from xsaga.cli.labels import labels
 from xsaga.cli.monitor import monitor
+from xsaga.cli.plan import plan
 from xsaga.cli.run import fetch, rank, run, score, tile
 from xsaga.cli.simulate import simulate
 from xsaga.cli.status import status
@@ -40,6 +41,7 @@ for command in (
     score,
     rank,
     status,
+    plan,
     cutout,
     simulate,
     labels,
