@@ -27,7 +27,6 @@ Keys of ``monitor.json`` (numbers that cannot be measured are null; an *estimate
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,10 +54,9 @@ from xsaga.run.monitor_notes import monitor_notes
 from xsaga.run.observed_targets import ListInForce, ObservedTargets, join_spectra
 from xsaga.run.published_lists import PublishedLists, night_text
 from xsaga.run.read_spectra import Spectra, SpectraSettings, read_all_spectra
+from xsaga.targets.tiers import parse_tier
 
 FORMAT = 1
-
-_BY_SCORE = re.compile(r"p\b|p_|\d")
 
 
 @dataclass(frozen=True)
@@ -177,12 +175,14 @@ def monitor(
 def is_photometric(words: str) -> bool:
     """Tell whether the words of a tier name photometric cuts, and nothing of a score.
 
-    A tier is a list of conditions such as ``20/deg2``, ``p>=0.5``, ``saga2`` or ``r<=21``.
+    A tier is a list of conditions such as ``20/deg2``, ``p>=0.5``, ``saga2`` or ``r<=21``
+    (`xsaga.targets.tiers.parse_tier`).
     """
-    parts = [part.strip() for part in words.split(",")]
-    return any(part in CUT_NAMES and part != "none" for part in parts) and not any(
-        _BY_SCORE.match(part) for part in parts
-    )
+    try:
+        rule = parse_tier(words, CUT_NAMES)
+    except ConfigError:  # of a list that another version made
+        return False
+    return not rule.by_score and any(name != "none" for name in rule.cuts)
 
 
 def _refuse_no_match(
