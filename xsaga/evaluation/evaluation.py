@@ -42,9 +42,9 @@ Keys of ``evaluation.json`` (numbers that cannot be measured are null; an *estim
 ``notes``
     What a reader should know first.
 
-Lists are those that the run delivers where all scored sources are in one tier: by probability, with
-its own base rate and its own place for UNFAMILIAR sources. What tiers and exclusions make of them is
-for `xsaga monitor` to judge.
+Lists are those that the run delivers where one tier takes all scored sources: by probability, with
+its own base rate and its own place for UNFAMILIAR sources. What tiers and exclusions make of them
+is for `xsaga monitor` to judge.
 A threshold below 0 is that of a list which holds all others and UNFAMILIAR sources down to
 ``p_lowz`` = threshold + 2.
 """

@@ -97,7 +97,7 @@ def test_tiers_beyond_the_third_go_to_the_last_bit_or_to_a_file_of_their_own(
     rows = fits.getdata(classic / "indata" / "LOW_Z_TIER3.fits", 1)
     np.testing.assert_array_equal(rows["RA"], targets["ra"].iloc[20:])
     text = (classic / "docs" / "LOW_Z_TIER3.txt").read_text()
-    assert "Tier 3 (all): 10 targets" in text
+    assert "Tier 3, chosen by all: 10 targets" in text
     assert "Tier 4: 10 targets" in text
     call = written(tmp_path, targets, "desi-secondary")
     assert len(fits.getdata(call / "indata" / "XSAGA_LOWZ_TIER4.fits", 1)) == 10
@@ -140,7 +140,7 @@ def test_the_text_tells_how_targets_were_chosen(tmp_path: Path) -> None:
         f"\n{count} targets, ordered by their probability to be galaxies at redshift\nz < 0.02,"
         in text
     )
-    assert f"\nTier 2 (p>=0.1): {count} targets, priority 70\n" in text
+    assert f"\nTier 2, chosen by p>=0.1: {count} targets, priority 70\n" in text
     with_words = listed(tmp_path, targets)
     told = replace(with_words.provenance, tiers=("20/deg2", "saga2", "desi-lowz"), area_deg2=4.0)
     export(replace(with_words, provenance=told), "desi-secondary", tmp_path / "told", HONEST)
