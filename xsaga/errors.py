@@ -22,6 +22,12 @@ class ExitCode(IntEnum):
     """A wrong option, argument or configuration key; nothing was started."""
     SOURCES_FAILED = 3
     """Done, but some sources could not be scored; ``xsaga status`` lists them."""
+    NOTHING_NEW = 4
+    """``xsaga nightly``: nothing has changed since the last list, which stays the latest."""
+    OUT_OF_TIME = 5
+    """``xsaga nightly``: a list is published, but time ran out; the next night goes on."""
+    BUSY = 6
+    """``xsaga nightly``: another process works on the folder; nothing was started."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C or SIGTERM; start the same command again to go on."""
 
@@ -66,6 +72,12 @@ class TargetsError(XsagaError):
 
 class RunError(XsagaError):
     """A run folder that cannot be used: other settings, another process, not a run folder."""
+
+
+class BusyError(RunError):
+    """A folder of nightly lists that another process holds."""
+
+    exit_code = ExitCode.BUSY
 
 
 class EvaluationError(XsagaError):

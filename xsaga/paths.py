@@ -1,4 +1,4 @@
-"""Every path of a run folder, and how a file is put in place.
+"""Every path of a run folder and of nightly lists, and how a file is put in place.
 
 A file is written under a temporary name in the folder it belongs to, flushed to disk, then
 renamed: a file that exists is complete.
@@ -93,6 +93,11 @@ class TilePaths:
         """Candidates that could not be scored, with the reason."""
         return self.folder / "failures.parquet"
 
+    @property
+    def key(self) -> Path:
+        """What cutouts and scores are made from, where a nightly job made them."""
+        return self.folder / "key.json"
+
 
 @dataclass(frozen=True)
 class RunPaths:
@@ -185,3 +190,135 @@ class RunPaths:
         """Files of one NESTED HEALPix tile."""
         directory = pixel // 10_000 * 10_000
         return TilePaths(self.tiles / f"Norder={order}" / f"Dir={directory}" / f"Npix={pixel}")
+
+
+@dataclass(frozen=True)
+class ListPaths:
+    """Files of one published list.
+
+    Parameters
+    ----------
+    folder : Path
+        ``lists/<YYYY-MM-DD>`` or ``lists/<YYYY-MM-DD>.<N>`` of a folder of nightly lists.
+    """
+
+    folder: Path
+
+    @property
+    def targets(self) -> Path:
+        """The list; other formats lie beside it."""
+        return self.folder / "targets.parquet"
+
+    @property
+    def not_targets(self) -> Path:
+        """Scored sources that are no targets, and why."""
+        return self.folder / "not-targets.parquet"
+
+    @property
+    def failures(self) -> Path:
+        """Candidates without a score, waiting ones included, and why."""
+        return self.folder / "failures.parquet"
+
+    @property
+    def changes(self) -> Path:
+        """What came, changed and went since the list before."""
+        return self.folder / "changes.parquet"
+
+    @property
+    def tiles(self) -> Path:
+        """What the scores of each tile are made from, as hashes."""
+        return self.folder / "tiles.parquet"
+
+    @property
+    def targetids(self) -> Path:
+        """Identifiers given to the targets of this and all earlier lists."""
+        return self.folder / "targetids.parquet"
+
+    @property
+    def summary(self) -> Path:
+        """The night in words."""
+        return self.folder / "summary.txt"
+
+    @property
+    def summary_json(self) -> Path:
+        """The night in numbers."""
+        return self.folder / "summary.json"
+
+    def exports(self, name: str) -> Path:
+        """Folder of one export format."""
+        return self.folder / "exports" / name
+
+
+@dataclass(frozen=True)
+class NightlyPaths:
+    """Files of a folder of nightly lists.
+
+    Parameters
+    ----------
+    folder : Path
+        ``--out`` of ``xsaga nightly``.
+    """
+
+    folder: Path
+
+    @property
+    def lists(self) -> Path:
+        """Folder of all lists; a list in it is complete and never changes."""
+        return self.folder / "lists"
+
+    @property
+    def next_list(self) -> Path:
+        """Where a list is prepared before it takes its name."""
+        return self.lists / ".next"
+
+    @property
+    def latest(self) -> Path:
+        """Symbolic link to the newest list."""
+        return self.folder / "latest"
+
+    @property
+    def ledger(self) -> Path:
+        """Folder with the changes of all lists, one Parquet file a list."""
+        return self.folder / "ledger"
+
+    @property
+    def targetids(self) -> Path:
+        """Identifiers given so far, of the newest list."""
+        return self.folder / "targetids.parquet"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of run folders."""
+        return self.folder / "runs"
+
+    @property
+    def hashes(self) -> Path:
+        """SHA-256 of files that were read, by size and time of change."""
+        return self.folder / "file-hashes.json"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object per line."""
+        return self.folder / "log.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that works on the folder."""
+        return self.folder / ".lock"
+
+    @property
+    def lock_owner(self) -> Path:
+        """Who holds the lock, and since when."""
+        return self.folder / ".lock-owner"
+
+    def list(self, name: str) -> ListPaths:
+        """Files of one list."""
+        return ListPaths(self.lists / name)
+
+    def ledger_of(self, name: str) -> Path:
+        """Part of the ledger that one list wrote."""
+        return self.ledger / f"{name}.parquet"
+
+    def run(self, name: str) -> RunPaths:
+        """Files of one run folder."""
+        return RunPaths(self.runs / name)

@@ -13,6 +13,7 @@ from xsaga.cli.evaluate import evaluate
 from xsaga.cli.export import export
 from xsaga.cli.labels import labels
 from xsaga.cli.monitor import monitor
+from xsaga.cli.nightly import nightly
 from xsaga.cli.plan import plan
 from xsaga.cli.run import fetch, rank, run, score, tile
 from xsaga.cli.simulate import simulate
@@ -21,7 +22,8 @@ from xsaga.cli.train import train
 
 EPILOG = """
 Exit codes: 0 all done; 1 stopped by an error, finished work is kept; 2 wrong option or
-configuration; 3 done, but some sources could not be scored; 130 interrupted.
+configuration; 3 done, but some sources could not be scored; 4 to 6 see
+`xsaga nightly --help`; 130 interrupted.
 """
 
 
@@ -37,6 +39,7 @@ def main() -> None:
 
 for command in (
     run,
+    nightly,
     tile,
     fetch,
     score,

@@ -34,7 +34,7 @@ class OneLineErrors(click.Group):
         except OSError as error:
             if error.errno is None and not isinstance(error, BrokenPipeError):
                 raise  # not the operating system's word on a file
-            _say(_file_trouble(error))
+            _say(file_trouble(error))
             code = ExitCode.ERROR
         sys.exit(int(code or 0))
 
@@ -44,7 +44,8 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _file_trouble(error: OSError) -> str:
+def file_trouble(error: OSError) -> str:
+    """Say in one line what the operating system would not do, where, and what to do."""
     where = f" {error.filename}" if error.filename else ""
     advice = {
         errno.ENOSPC: "; make room, then start the same command again",

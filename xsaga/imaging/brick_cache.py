@@ -87,6 +87,11 @@ class RemoteTree:
         """Folder of the cache that mirrors the root of the tree."""
         return self._root
 
+    @property
+    def cached(self) -> bool:
+        """The folder keeps what was downloaded."""
+        return True
+
     def bricks(self, region: str) -> BrickTable | None:
         """Bricks of a region: those its own table lists, else those of the whole sky.
 

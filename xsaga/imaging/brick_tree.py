@@ -24,6 +24,7 @@ NORTH, SOUTH, ROOT = "north", "south", ""
 """Regions of a tree; `ROOT` stands for a root that is itself a region."""
 
 ALL_SKY_TABLE = "survey-bricks.fits.gz"
+_TABLES = "survey-bricks*.fits*"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ class BrickTree(Protocol):
     @property
     def name(self) -> str:
         """Folder or address, for messages."""
+
+    @property
+    def root(self) -> Path:
+        """Folder on this machine below which its files lie, or will lie."""
+
+    @property
+    def cached(self) -> bool:
+        """Whether that folder only keeps what was downloaded."""
 
     def bricks(self, region: str) -> BrickTable | None:
         """Give the bricks of a region (``north``, ``south`` or ``""`` for a root that is one).
@@ -113,6 +122,12 @@ def image_path(region: str, brick: str, product: str, band: str) -> str:
 def region_table_path(region: str, release: str) -> str:
     """Path of the table of a region's bricks, e.g. for region ``north`` of release ``dr9``."""
     return in_region(region, f"survey-bricks-{release}-{region}.fits.gz")
+
+
+def brick_table_files(root: Path) -> list[str]:
+    """List the bricks tables of a tree on this machine, as paths below its root."""
+    found = {table for region in ("", NORTH, SOUTH) for table in (root / region).glob(_TABLES)}
+    return sorted(table.relative_to(root).as_posix() for table in found)
 
 
 def read_brick_table(path: Path) -> BrickTable:
@@ -182,6 +197,11 @@ class LocalTree:
     def name(self) -> str:
         """Folder of the tree."""
         return str(self.root)
+
+    @property
+    def cached(self) -> bool:
+        """It is the tree itself."""
+        return False
 
     def bricks(self, region: str) -> BrickTable | None:
         """Bricks of a region: those its own table lists, else those that have a folder."""

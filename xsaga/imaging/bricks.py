@@ -31,12 +31,13 @@ from xsaga.imaging.brick import Brick, BrickName, BrickShelf, UnusableBrick
 from xsaga.imaging.brick_decode import CELL, BrickDecoder
 from xsaga.imaging.brick_fill import fill_missing
 from xsaga.imaging.brick_index import Homes, RegionIndex, find_homes, open_regions
-from xsaga.imaging.brick_tree import BrickTree
+from xsaga.imaging.brick_tree import BrickTree, brick_table_files, image_path
 from xsaga.imaging.cutouts import (
     NATIVE_PIXEL_SCALE,
     CutoutBatch,
     CutoutSpec,
     CutoutStatus,
+    ImagingFiles,
     batch_size,
     coverage_status,
 )
@@ -195,6 +196,28 @@ class BrickSource:
             reason=[reason] * len(index),
             origin=[origin] * len(index),
         )
+
+    def files(
+        self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
+    ) -> ImagingFiles:
+        """Name the coadds of the sources' bricks and of the neighbours that may fill gaps."""
+        del source_id
+        size = self._spec.size
+        names: set[BrickName] = set()
+        homes = find_homes(ra, dec, self._regions)
+        for place, region in enumerate(self._regions):
+            here = (homes.region == place) & (homes.depth > -size)
+            for number in np.unique(homes.number[here]).tolist():
+                brick = region.brick(number)
+                names |= {brick, *region.neighbours(brick, size)}
+        paths = [
+            image_path(name.region, name.name, product, band)
+            for name in names
+            for product in ("image", "invvar")
+            for band in self._spec.bands
+        ]
+        tables = brick_table_files(self._tree.root)
+        return ImagingFiles(str(self._tree.root), (*tables, *sorted(paths)), self._tree.cached)
 
     def close(self) -> None:
         """Stop the decoding processes and let go of the tree."""

@@ -80,6 +80,27 @@ class CutoutBatch:
         return len(self.index)
 
 
+@dataclass(frozen=True)
+class ImagingFiles:
+    """Files on this machine that some cutouts are made from.
+
+    Parameters
+    ----------
+    root : str
+        Folder of the imaging; empty where it has no files here.
+    paths : tuple of str
+        Paths below it, with forward slashes, in order; files that are not there count too, for
+        they may come.
+    cached : bool
+        Whether the folder only keeps what was downloaded: then a file that is not there says
+        nothing.
+    """
+
+    root: str = ""
+    paths: tuple[str, ...] = ()
+    cached: bool = False
+
+
 class CutoutSource(Protocol):
     """A place that cutouts come from: brick coadds, the cutout service, files in a folder."""
 
@@ -110,6 +131,14 @@ class CutoutSource(Protocol):
         ------
         ImagingError
             When the imaging as a whole cannot be used (no such tree, unknown layer).
+        """
+
+    def files(
+        self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
+    ) -> ImagingFiles:
+        """Name the files that the cutouts of the given sources may be made from.
+
+        With unchanged files the cutouts are unchanged. Nothing is downloaded for it.
         """
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from xsaga.imaging.cutouts import (
     CutoutBatch,
     CutoutSpec,
     CutoutStatus,
+    ImagingFiles,
     batch_size,
     coverage_status,
 )
@@ -126,6 +127,20 @@ class FileSource:
             ],
             origin=[a.origin for a in answers],
         )
+
+    def files(
+        self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
+    ) -> ImagingFiles:
+        """Name the sources' files, under all names that are looked for where there is none."""
+        del ra, dec
+        found = zip(source_id.tolist(), self._paths(source_id), strict=True)
+        absent = () if self._listed is not None else SUFFIXES
+        paths = [
+            name
+            for number, path in found
+            for name in ([path] if path else [f"{number}{suffix}" for suffix in absent])
+        ]
+        return ImagingFiles(str(self._folder), tuple(sorted(paths)))
 
     def close(self) -> None:
         """Nothing to give back."""

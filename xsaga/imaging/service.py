@@ -21,6 +21,7 @@ from xsaga.imaging.cutouts import (
     CutoutBatch,
     CutoutSpec,
     CutoutStatus,
+    ImagingFiles,
     batch_size,
     coverage_status,
     image_bytes,
@@ -166,6 +167,13 @@ class ServiceSource:
         finally:
             for future in waiting:
                 future.cancel()
+
+    def files(
+        self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
+    ) -> ImagingFiles:
+        """Name no files: what a service holds can only be asked for."""
+        del ra, dec, source_id
+        return ImagingFiles()
 
     def close(self) -> None:
         """Give back connections and workers; requests that are under way are cut."""

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from xsaga.config import (
     result_settings,
 )
 from xsaga.config_file import read_config, write_config
-from xsaga.errors import RunError
+from xsaga.errors import RunError, XsagaError
 from xsaga.paths import TEMPORARY_MARK, RunPaths, is_leftover, placed
 from xsaga.targets.formats import FORMATS
 from xsaga.targets.provenance import InputFile, WeightsRecord, installed_versions, sha256_of
@@ -355,24 +355,47 @@ def locked(paths: RunPaths) -> Iterator[None]:
         The folder holds other things than a run, or another process holds it.
     """
     _refuse_foreign(paths)
-    paths.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(paths.lock, timeout=0)
+    with held(paths.lock, paths.lock_owner, lambda who: _in_use(paths, who)):
+        _clear_leftovers(paths)
+        yield
+
+
+def _in_use(paths: RunPaths, who: str) -> RunError:
+    return RunError(f"{paths.folder} is in use by {who}: wait for it, or use another --out")
+
+
+@contextmanager
+def held(lock_file: Path, owner: Path, busy: Callable[[str], XsagaError]) -> Iterator[None]:
+    """Hold a lock; the kernel lets go of it when the process dies.
+
+    Parameters
+    ----------
+    lock_file : Path
+        What is locked; its folder is made.
+    owner : Path
+        File that tells who holds it and since when, for `busy`.
+    busy : callable
+        Makes the error for a lock that another process holds, given who that is.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_file, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        owner = paths.lock_owner
-        who = owner.read_text(encoding="utf-8") if owner.is_file() else "another process"
-        raise RunError(
-            f"{paths.folder} is in use by {who}: wait for it, or use another --out"
-        ) from None
+        try:
+            who = owner.read_text(encoding="utf-8")
+        except OSError:  # it has just begun, or just ended
+            who = ""
+        raise busy(who or "another process") from None
+    since = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        paths.lock_owner.write_text(
-            f"process {os.getpid()} on {socket.gethostname()} since {_now()}", encoding="utf-8"
-        )
-        _clear_leftovers(paths)
+        with placed(owner) as temporary:
+            temporary.write_text(
+                f"process {os.getpid()} on {socket.gethostname()} since {since}", encoding="utf-8"
+            )
         yield
     finally:
-        paths.lock_owner.unlink(missing_ok=True)
+        owner.unlink(missing_ok=True)
         lock.release()
 
 

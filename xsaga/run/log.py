@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,3 +35,16 @@ class RunLog:
             stream.write(text + "\n")
         if message:
             self._say(message)
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Read the events back; a line that a killed process left half-written is passed over."""
+        if not self._path.is_file():
+            return
+        with self._path.open(encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(event, dict):
+                    yield event

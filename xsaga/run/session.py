@@ -14,7 +14,7 @@ from rich.console import Console
 from xsaga import __version__
 from xsaga.catalog.cuts import CUT_NAMES, Cuts, named_cuts
 from xsaga.catalog.readers import Catalog
-from xsaga.config import RunConfig
+from xsaga.config import FootprintConfig, RunConfig
 from xsaga.config_file import write_config
 from xsaga.errors import ConfigError, XsagaError
 from xsaga.imaging.cutouts import CutoutSource
@@ -35,7 +35,7 @@ from xsaga.run.imaging import check_imaging, open_imaging
 from xsaga.run.log import RunLog
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.tiles import check_order
-from xsaga.targets.provenance import Provenance, WeightsRecord
+from xsaga.targets.provenance import InputFile, Provenance, WeightsRecord
 from xsaga.targets.tiers import Tiers
 
 MAX_EVEN_ORDER = 8
@@ -147,18 +147,112 @@ def check_ranking(config: RunConfig) -> Tiers:
     return Tiers.parse(config.rank.tiers, config.rank.priorities, CUT_NAMES)
 
 
-def _other_files(config: RunConfig) -> list[Path]:
-    """List the files beside the catalog's that decide what a run computes."""
-    named = (
-        *config.footprint.moc,
-        config.footprint.desi_tiles,
-        *config.footprint.healpix,
-        config.catalog.columns,
-        config.imaging.bricks_table,
-        config.imaging.files,
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of, opened and checked before any folder is touched.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Resolved configuration.
+    catalog : Catalog
+        The sources to read.
+    footprint : Footprint
+        Where on the sky.
+    cuts : Cuts
+        Photometric cuts.
+    scorer : Scorer
+        The model.
+    """
+
+    config: RunConfig
+    catalog: Catalog
+    footprint: Footprint
+    cuts: Cuts
+    scorer: Scorer
+
+    @property
+    def input_files(self) -> list[Path]:
+        """Files that decide what a run computes: the catalog's, others, the model's card last."""
+        config = self.config
+        named = (
+            *footprint_files(config.footprint),
+            config.catalog.columns,
+            config.imaging.bricks_table,
+            config.imaging.files,
+        )
+        others = [path for path in map(Path, filter(None, named)) if path.is_file()]
+        return [*self.catalog.files, *others, model_folder(config.model.weights) / CARD_FILE]
+
+    def record(self, inputs: tuple[InputFile, ...], command: str) -> RunRecord:
+        """Make the record of a run that begins with these parts and the hashes of their files."""
+        card = self.scorer.card
+        return make_record(
+            self.config,
+            inputs,
+            WeightsRecord(card.name, card.sha256, card.simulated, card.z_limit),
+            {
+                "device": str(self.scorer.device),
+                "precision": self.scorer.precision,
+                "footprint": self.footprint.describe(),
+            },
+            command,
+        )
+
+
+def footprint_files(config: FootprintConfig) -> list[str]:
+    """List what a footprint names that may be a file."""
+    return [name for name in (*config.moc, config.desi_tiles, *config.healpix) if name]
+
+
+def open_parts(config: RunConfig) -> Parts:
+    """Check all that can be checked before the work, and open catalog and model.
+
+    Raises
+    ------
+    XsagaError
+        Something of the configuration, the inputs or the weights cannot be used.
+    """
+    if not config.catalog.path:
+        raise ConfigError("no catalog: give --catalog PATH or `path` in [catalog]")
+    check_imaging(config.imaging)
+    check_order(config.footprint.order)
+    check_ranking(config)
+    cuts = named_cuts(
+        config.cuts.name, config.cuts.coefficients, config.cuts.r_min, config.cuts.r_max
     )
-    card = model_folder(config.model.weights) / CARD_FILE
-    return [*(path for path in map(Path, filter(None, named)) if path.is_file()), card]
+    footprint = configured_footprint(config.footprint)
+    catalog = Catalog.of(config.catalog.path, config.catalog.columns, config.catalog.column).within(
+        footprint
+    )
+    scorer = Scorer(
+        load_model(config.model.weights),
+        device=config.model.device,
+        precision=config.model.precision,
+        batch_size=config.model.batch_size,
+    )
+    refuse_estimate(config.rank.base_rate, scorer.card, config.cuts)
+    return Parts(config, catalog, footprint, cuts, scorer)
+
+
+def configured_footprint(config: FootprintConfig) -> Footprint:
+    """Make the footprint that a configuration names.
+
+    Raises
+    ------
+    FootprintError
+        Some of it is malformed, unreadable or empty.
+    """
+    return make_footprint(
+        circle=config.circle,
+        box=config.box,
+        polygon=config.polygon,
+        moc=config.moc,
+        desi_tiles=config.desi_tiles or None,
+        tile_ids=config.tile_ids,
+        tile_radius=config.tile_radius,
+        healpix=config.healpix,
+    )
 
 
 @contextmanager
@@ -189,75 +283,88 @@ def open_session(
     XsagaError
         Something of the configuration, the inputs, the weights or the folder cannot be used.
     """
-    if not config.catalog.path:
-        raise ConfigError("no catalog: give --catalog PATH or `path` in [catalog]")
-    check_imaging(config.imaging)
-    check_order(config.footprint.order)
-    check_ranking(config)
-    cuts = named_cuts(
-        config.cuts.name, config.cuts.coefficients, config.cuts.r_min, config.cuts.r_max
-    )
-    footprint = make_footprint(
-        circle=config.footprint.circle,
-        box=config.footprint.box,
-        polygon=config.footprint.polygon,
-        moc=config.footprint.moc,
-        desi_tiles=config.footprint.desi_tiles or None,
-        tile_ids=config.footprint.tile_ids,
-        tile_radius=config.footprint.tile_radius,
-        healpix=config.footprint.healpix,
-    )
-    catalog = Catalog.of(config.catalog.path, config.catalog.columns, config.catalog.column).within(
-        footprint
-    )
-    scorer = Scorer(
-        load_model(config.model.weights),
-        device=config.model.device,
-        precision=config.model.precision,
-        batch_size=config.model.batch_size,
-    )
-    card = scorer.card
-    refuse_estimate(config.rank.base_rate, card, config.cuts)
+    parts = open_parts(config)
     paths = RunPaths(folder)
     with locked(paths):
         if restart:
             discard(paths)
-        record = make_record(
-            config,
-            hash_inputs([*catalog.files, *_other_files(config)], paths),
-            WeightsRecord(card.name, card.sha256, card.simulated, card.z_limit),
-            {
-                "device": str(scorer.device),
-                "precision": scorer.precision,
-                "footprint": footprint.describe(),
-            },
-            command,
-        )
-        record = begin_or_resume(paths, config, record)
-
-        def say(text: str) -> None:
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-        log = RunLog(paths.log, say)
-        log.event("begin", command=command, fingerprint=record.fingerprint)
-        if card.simulated:
-            log.event(
-                "warning",
-                f"note: the weights ({card.name}) were trained on simulated images; "
-                "these scores are for trying the tool, not for observing",
-            )
-        if card.novelty is None:
-            log.event(
-                "warning",
-                f"note: model {card.name} cannot tell cutouts unlike those it was trained on: no "
-                "score is flagged UNFAMILIAR",
-            )
-        session = Session(config, paths, record, log, console, catalog, footprint, cuts, scorer)
-        try:
+        record = parts.record(hash_inputs(parts.input_files, paths), command)
+        with _at_work(parts, record, paths, console) as session:
             yield session
-        except BaseException as error:
-            log.event("stopped", error=type(error).__name__, why=str(error))
-            raise
-        finally:
-            session.close()
-        log.event("end")
+
+
+@contextmanager
+def hold_session(
+    parts: Parts, record: RunRecord, folder: Path, console: Console
+) -> Iterator[Session]:
+    """Take hold of a run folder with parts that are open and files that are hashed already.
+
+    Parameters
+    ----------
+    parts : Parts
+        Of `open_parts`.
+    record : RunRecord
+        Of `Parts.record`.
+    folder : Path
+        The run folder; made if need be.
+    console : Console
+        Terminal.
+
+    Yields
+    ------
+    Session
+
+    Raises
+    ------
+    RunError
+        The folder cannot be used.
+    """
+    paths = RunPaths(folder)
+    with locked(paths), _at_work(parts, record, paths, console) as session:
+        yield session
+
+
+@contextmanager
+def _at_work(
+    parts: Parts, record: RunRecord, paths: RunPaths, console: Console
+) -> Iterator[Session]:
+    """Begin or resume the run of a folder that is held, and log how it ends."""
+    record = begin_or_resume(paths, parts.config, record)
+    card = parts.scorer.card
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    log = RunLog(paths.log, say)
+    log.event("begin", command=record.command, fingerprint=record.fingerprint)
+    if card.simulated:
+        log.event(
+            "warning",
+            f"note: the weights ({card.name}) were trained on simulated images; "
+            "these scores are for trying the tool, not for observing",
+        )
+    if card.novelty is None:
+        log.event(
+            "warning",
+            f"note: model {card.name} cannot tell cutouts unlike those it was trained on: no "
+            "score is flagged UNFAMILIAR",
+        )
+    session = Session(
+        parts.config,
+        paths,
+        record,
+        log,
+        console,
+        parts.catalog,
+        parts.footprint,
+        parts.cuts,
+        parts.scorer,
+    )
+    try:
+        yield session
+    except BaseException as error:
+        log.event("stopped", error=type(error).__name__, why=str(error))
+        raise
+    finally:
+        session.close()
+    log.event("end")

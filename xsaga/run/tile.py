@@ -31,6 +31,9 @@ COVERAGE = [f"coverage_{band}" for band in BANDS]
 LOGIT = "logit"
 """Column of the scores for a later calibration; scores of earlier versions lack it."""
 
+WAITING = "waiting"
+"""Outcome of candidates that no score was made for yet, in lists published before all is done."""
+
 LOW_COVERAGE = 0.5
 """Below this share of pixels with data in any band a score is flagged LOW_COVERAGE."""
 
@@ -201,6 +204,63 @@ def discard_cutouts(paths: TilePaths) -> None:
     """Remove a tile's stored cutouts."""
     paths.cutout_index.unlink(missing_ok=True)  # first: it says that the images are complete
     paths.cutouts.unlink(missing_ok=True)
+
+
+def take_scores(job: TileJob, made: TilePaths) -> None:
+    """Take over scores and failures of the same cutouts from another run, as this job's own.
+
+    Parameters
+    ----------
+    job : TileJob
+        The tile; its candidates, imaging and model are those of the other run.
+    made : TilePaths
+        Files of the tile there, which is scored.
+    """
+    _write(job.paths.failures, pd.read_parquet(made.failures), job.fingerprint)
+    _write(job.paths.scores, pd.read_parquet(made.scores), job.fingerprint)
+
+
+def carry_scores(job: TileJob, made: TilePaths | None) -> tuple[int, int]:
+    """Give a tile that is not done yet the older scores that its candidates have.
+
+    Parameters
+    ----------
+    job : TileJob
+        The tile; only its sources need be there.
+    made : TilePaths or None
+        Files of the tile in an older run; None where it has none.
+
+    Returns
+    -------
+    carried, waiting : int
+        Candidates with an older score, and candidates with neither score nor failure; the latter
+        are put among the failures as ``waiting``.
+    """
+    candidates = read_candidates(job.paths)
+    scores, failures = _no_scores(candidates.iloc[:0][["source_id"]]), _no_failures()
+    if made is not None and made.scores.is_file():
+        scores = _of(pd.read_parquet(made.scores), candidates)
+        failures = _of(pd.read_parquet(made.failures), candidates)
+        failures = failures[failures["status"] != WAITING]
+    known = pd.concat([scores["source_id"], failures["source_id"]])
+    waiting = candidates[~candidates["source_id"].isin(known)]
+    waiting = waiting.assign(status=WAITING, reason="not scored yet")
+    parts = [part for part in (failures, waiting) if len(part)] or [failures]
+    table = pd.concat(parts, ignore_index=True)[list(FAILURE_COLUMNS)]
+    _write(job.paths.failures, table, job.fingerprint)
+    _write(job.paths.scores, scores, job.fingerprint)
+    return len(scores), len(waiting)
+
+
+def _of(table: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
+    return table[table["source_id"].isin(candidates["source_id"])].reset_index(drop=True)
+
+
+def _no_failures() -> pd.DataFrame:
+    kinds = {"source_id": np.int64, "ra": np.float64, "dec": np.float64, "status": str}
+    return pd.DataFrame(
+        {name: pd.Series([], dtype=kinds.get(name, str)) for name in FAILURE_COLUMNS}
+    )
 
 
 def count_scored(paths: TilePaths) -> int:

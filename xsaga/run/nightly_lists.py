@@ -1,0 +1,217 @@
+"""Published lists: their names, the link to the newest, the ledger; never a list changed.
+
+A list is prepared in a folder of its own and takes its name by one rename. All else is made from
+the lists: `settle` does it, after a list is published and at the beginning of each night, so that
+a night may end anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import uuid
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from xsaga.errors import RunError, TargetsError
+from xsaga.paths import TEMPORARY_MARK, ListPaths, NightlyPaths, is_leftover
+from xsaga.run.log import RunLog
+from xsaga.run.nightly_tiles import link
+
+_NEEDED = ("run", "complete", "inputs", "targets", "failed", "weights", "ranking")
+"""Facts of a list that the next night asks for."""
+
+_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.([1-9]\d*))?")
+
+
+@dataclass(frozen=True, order=True)
+class ListName:
+    """Name of a list: its night, and which list of that night it is.
+
+    Parameters
+    ----------
+    night : date
+        The night.
+    number : int
+        1 for the first list of a night.
+    """
+
+    night: date
+    number: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.night.isoformat()}" + (f".{self.number}" if self.number > 1 else "")
+
+    @classmethod
+    def parse(cls, name: str) -> ListName | None:
+        """Read a name; None where it is none."""
+        match = _NAME.fullmatch(name)
+        if match is None or match[2] == "1":
+            return None
+        try:
+            return cls(date.fromisoformat(match[1]), int(match[2] or 1))
+        except ValueError:
+            return None
+
+
+def list_names(paths: NightlyPaths) -> list[ListName]:
+    """Names of all published lists, oldest first."""
+    if not paths.lists.is_dir():
+        return []
+    names = (ListName.parse(folder.name) for folder in paths.lists.iterdir() if folder.is_dir())
+    return sorted(name for name in names if name is not None)
+
+
+def next_name(last: ListName | None, night: date) -> tuple[ListName, str]:
+    """Name the list of a night, so that names follow each other as lists do.
+
+    Returns
+    -------
+    name : ListName
+    warning : str
+        What is wrong with the night's date; empty if nothing is.
+    """
+    if last is None or night > last.night:
+        return ListName(night), ""
+    name = ListName(last.night, last.number + 1)
+    if night == last.night:
+        return name, ""
+    return name, (
+        f"the date is {night}, but the last list is of {last.night}: this one is named {name}; "
+        "check the clock (or --night)"
+    )
+
+
+@dataclass(frozen=True)
+class PublishedList:
+    """A list that is published.
+
+    Parameters
+    ----------
+    name : ListName
+        Its name.
+    paths : ListPaths
+        Its files.
+    facts : dict
+        Of ``summary.json``.
+    """
+
+    name: ListName
+    paths: ListPaths
+    facts: dict[str, Any]
+
+    @property
+    def run(self) -> str:
+        """Run folder whose scores made it."""
+        return str(self.facts["run"])
+
+    @property
+    def complete(self) -> bool:
+        """Whether all candidates of its night were done."""
+        return bool(self.facts["complete"])
+
+    @property
+    def inputs(self) -> str:
+        """Fingerprint of all that it was made from, but for the imaging."""
+        return str(self.facts["inputs"])
+
+
+def newest_list(paths: NightlyPaths) -> PublishedList | None:
+    """Read about the newest list; None where there is none.
+
+    Raises
+    ------
+    RunError
+        Its summary is damaged.
+    """
+    names = list_names(paths)
+    if not names:
+        return None
+    files = paths.list(str(names[-1]))
+    try:
+        facts = json.loads(files.summary_json.read_text(encoding="utf-8"))
+        found = PublishedList(names[-1], files, facts)
+        _ = [facts[name] for name in _NEEDED]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(
+            f"{files.summary_json}: cannot be read ({error}); restore it, or move "
+            f"{files.folder} out of {paths.lists} to go on from the list before"
+        ) from None
+    return found
+
+
+def publish(paths: NightlyPaths, name: ListName, log: RunLog) -> None:
+    """Give the list that lies prepared its name, and make all that follows from it.
+
+    Raises
+    ------
+    TargetsError
+        There is a list of that name.
+    """
+    _flush(paths.next_list)
+    place = paths.list(str(name)).folder
+    if place.exists():
+        raise TargetsError(f"{place} exists: a published list is never replaced")
+    log.event("publishing", list=str(name))
+    paths.next_list.rename(place)
+    _flush_folder(paths.lists)
+    log.event("published", list=str(name))
+    settle(paths, log)
+
+
+def settle(paths: NightlyPaths, log: RunLog) -> None:
+    """Bring the link, the ledger and the identifiers to what the published lists say."""
+    shutil.rmtree(paths.next_list, ignore_errors=True)
+    for item in paths.folder.glob(f"*{TEMPORARY_MARK}*"):
+        if is_leftover(item) or item.is_symlink():
+            item.unlink(missing_ok=True)
+    names = [str(name) for name in list_names(paths)]
+    for name in names:  # first: a list that is latest is in the ledger
+        if not paths.ledger_of(name).is_file():
+            link(paths.list(name).changes, paths.ledger_of(name))
+            log.event("entered in the ledger", list=name)
+    if not names:
+        return
+    newest = paths.list(names[-1])
+    if newest.targetids.is_file() and not _same_file(newest.targetids, paths.targetids):
+        link(newest.targetids, paths.targetids)
+    wanted = Path(paths.lists.name) / names[-1]
+    if not paths.latest.is_symlink() or paths.latest.readlink() != wanted:
+        _point(paths.latest, wanted)
+        log.event("latest", list=names[-1])
+
+
+def _point(place: Path, target: Path) -> None:
+    """Have a symbolic link point elsewhere, in one step."""
+    temporary = place.with_name(f"{place.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}")
+    temporary.symlink_to(target, target_is_directory=True)
+    temporary.replace(place)
+    _flush_folder(place.parent)
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return other.is_file() and one.read_bytes() == other.read_bytes()
+
+
+def _flush(folder: Path) -> None:
+    """Write all files of a folder to disk."""
+    for item in sorted(folder.rglob("*")):
+        if item.is_file():
+            with item.open("rb") as stream:
+                os.fsync(stream.fileno())
+        elif item.is_dir():
+            _flush_folder(item)
+    _flush_folder(folder)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be flushed
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
