@@ -27,9 +27,13 @@ THIRD_PARTY = (
 """Warnings of desitarget that are none of ours."""
 
 
-def desi_targets(count: int, seed: int = 1) -> pd.DataFrame:
-    """Ranked targets around RA = 0 whose ids are TARGETIDs of Legacy Surveys DR9."""
+def desi_targets(count: int, seed: int = 1, *, shift: float = 0.0) -> pd.DataFrame:
+    """Ranked targets whose ids are TARGETIDs of Legacy Surveys DR9.
+
+    They lie around RA = 0, in four files' pixels; with a shift of 0.3 degrees, in one.
+    """
     targets = ranked_targets(count, seed)
+    targets["ra"] = (targets["ra"] + shift) % 360
     ra, dec = targets["ra"].to_numpy(), targets["dec"].to_numpy()
     targets["release"] = np.int32(9010)
     targets["brickid"] = brick_ids(ra, dec).astype(np.int32)

@@ -50,7 +50,8 @@ def test_the_list_that_is_judged_is_the_one_that_is_delivered(
     run = tile_run(sky, tmp_path / "RUN", "--base-rate", "0.2", order)
     flagged = strangers(sky.truth)
     put_scores(run, sky.truth, unfamiliar=flagged)
-    assert xsaga("rank", run).exit_code == 0
+    everyone = ("--tier", "all", "--exclude-maskbit", "31", "--shred-radii", "0")
+    assert xsaga("rank", run, *everyone).exit_code == 0
     targets = pd.read_parquet(RunPaths(run).targets("parquet"))
     targets = targets.sort_values("rank").merge(sky.truth, on="source_id")
     out = tmp_path / "out"

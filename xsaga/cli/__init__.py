@@ -12,6 +12,7 @@ from xsaga.cli.edge import OneLineErrors
 from xsaga.cli.evaluate import evaluate
 from xsaga.cli.export import export
 from xsaga.cli.labels import labels
+from xsaga.cli.monitor import monitor
 from xsaga.cli.nightly import nightly
 from xsaga.cli.plan import plan
 from xsaga.cli.run import fetch, rank, run, score, tile
@@ -52,6 +53,7 @@ for command in (
     evaluate,
     calibrate,
     export,
+    monitor,
     config,
 ):
     main.add_command(command)

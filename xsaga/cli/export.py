@@ -29,8 +29,8 @@ _DESI: dict[str, dict[str, Any]] = {
     "--numobs": {"type": int, "help": "Observations wanted of each target.  [default: 1]"},
     "--unknown-release": {
         "type": click.Choice(["refuse", "secondary"]),
-        "help": "What becomes of a source whose RELEASE desitarget does not know: refused, or "
-        "given the TARGETID of a secondary target.  [default: refuse]",
+        "help": "What becomes of a source whose RELEASE desitarget does not know: given the "
+        "TARGETID of a secondary target, or refused.  [default: secondary]",
     },
     "--known-ids": {
         "metavar": "FILE",
@@ -127,10 +127,10 @@ class _ListsFormats(click.Command):
     "--format",
     "formats",
     multiple=True,
-    required=True,
+    default=("desi-targets",),
     metavar="FORMAT",
     callback=_known,
-    help="One of the formats above; repeat it for more.",
+    help="One of the formats above; repeat it for more.  [default: desi-targets]",
 )
 @click.option(
     "--out",
@@ -150,7 +150,11 @@ def export(
     format cannot hold is refused in one line, or left out and listed in left-out.csv.
     """
     from xsaga.targets.exports.export import export as write_export
-    from xsaga.targets.exports.known_ids import read_known_ids
+    from xsaga.targets.exports.known_ids import (
+        KNOWN_IDS_FILE,
+        read_known_ids,
+        secondary_ids,
+    )
     from xsaga.targets.exports.left_out import LEFT_OUT_FILE, left_out_ids
     from xsaga.targets.exports.settings import ExportSettings
     from xsaga.targets.target_list import read_target_list
@@ -173,6 +177,11 @@ def export(
         click.echo(
             f"{name}: {len(listed.targets) - left} targets, {len(files)} files in {place / name}"
         )
+        if secondary := secondary_ids(place / name):
+            click.echo(
+                f"{name}: {secondary} targets have TARGETIDs of secondary targets, see "
+                f"{place / name / KNOWN_IDS_FILE}"
+            )
         if left:
             words = "1 target" if left == 1 else f"{left} targets"
             click.echo(f"{name}: {words} left out, see {place / name / LEFT_OUT_FILE}")

@@ -42,14 +42,15 @@ Keys of ``evaluation.json`` (numbers that cannot be measured are null; an *estim
 ``notes``
     What a reader should know first.
 
-Lists are those that the run delivers: its own base rate, its own place for UNFAMILIAR sources.
+Lists are those that the run delivers where one tier takes all scored sources: by probability, with
+its own base rate and its own place for UNFAMILIAR sources. What tiers and exclusions make of them
+is for `xsaga monitor` to judge.
 A threshold below 0 is that of a list which holds all others and UNFAMILIAR sources down to
 ``p_lowz`` = threshold + 2.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -75,6 +76,7 @@ from xsaga.evaluation.curves import RankedSample, ranking_score, threshold_curve
 from xsaga.evaluation.evaluated_run import EvaluatedRun
 from xsaga.evaluation.exclusions import left_out_counts, why_left_out
 from xsaga.evaluation.intervals import LEVEL, PATCH_ORDER, sky_patches
+from xsaga.evaluation.json_types import plain
 from xsaga.evaluation.notes import notes
 from xsaga.evaluation.populations import (
     HEADLINE_COMPLETENESS,
@@ -96,8 +98,6 @@ FORMAT = 1
 JSON_NAME = "evaluation.json"
 CUTS = (REFERENCE_CUTS, "saga2")
 RESAMPLES = 400
-DIGITS = 7
-"""Significant digits of the numbers in the file."""
 
 Unlabelled = Literal["leave-out", "not-lowz"]
 FATES: Mapping[Unlabelled, str] = {
@@ -260,7 +260,7 @@ def judge(
         ),
         "notes": notes(run, labels, counts, left_out, unlabelled / len(sources), fate),
     }
-    return {key: _plain(value) for key, value in content.items()}
+    return {key: plain(value) for key, value in content.items()}
 
 
 def write_evaluation(folder: Path, content: Mapping[str, Any]) -> None:
@@ -368,18 +368,3 @@ def _model_details(
             run.psf_from,
         ),
     }
-
-
-def _plain(value: Any) -> Any:
-    """JSON types; null for what is not a finite number."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value

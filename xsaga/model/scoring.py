@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import IntFlag
 from typing import Protocol
 
 import numpy as np
@@ -14,27 +13,11 @@ from xsaga.errors import ModelError
 from xsaga.model.device import PrecisionChoice, resolve_device, resolve_precision
 from xsaga.model.images import ImageArray, check_images
 from xsaga.model.inference import BatchedNetworks
+from xsaga.model.score_flags import ScoreFlag as ScoreFlag
 from xsaga.model.weights import Model
 
 SCALE_TOLERANCE = 1e-3
 """Relative difference of pixel scales that is taken as none: 0.14 pixels over 144."""
-
-
-class ScoreFlag(IntFlag):
-    """What to know about a score; the bits never change their meaning."""
-
-    PARTIAL = 1
-    """Some pixels of the cutout hold no data."""
-    LOW_COVERAGE = 2
-    """Little of the cutout holds data: do not trust the score."""
-    RESAMPLED = 4
-    """The cutout was resampled to the model's pixel scale."""
-    CLIPPED = 8
-    """A pixel was too bright for the half-precision store and was clipped."""
-    NOT_FINITE = 16
-    """The image holds NaN or infinity; it has no score (NaN)."""
-    UNFAMILIAR = 32
-    """The cutout is unlike all that the model was trained on: do not trust the score."""
 
 
 class CutoutGeometry(Protocol):

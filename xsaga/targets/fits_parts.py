@@ -30,14 +30,12 @@ def records(data: Mapping[str, NDArray[np.generic]]) -> NDArray[np.void]:
 
 def table_rows(hdu: fits.BinTableHDU) -> NDArray[np.void]:
     """Rows of a binary table as `records` made them: truth values and strings as such."""
-    stored = hdu.data.dtype
-    types = [
-        (column.name, "?" if column.format.endswith("L") else stored[column.name])
-        for column in hdu.columns
-    ]
-    rows = np.empty(len(hdu.data), dtype=types)
+    stored = hdu.data.view(np.ndarray)
+    truth = {column.name for column in hdu.columns if column.format.endswith("L")}
+    types = [(n, "?" if n in truth else stored.dtype[n]) for n in stored.dtype.names]
+    rows = np.empty(len(stored), dtype=types)
     for name, _ in types:
-        rows[name] = hdu.data[name]
+        rows[name] = stored[name] == ord("T") if name in truth else stored[name]
     return rows
 
 

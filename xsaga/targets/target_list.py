@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class TargetList:
     provenance: Provenance
 
 
-def read_target_list(where: Path) -> TargetList:
+def read_target_list(where: Path, columns: Sequence[str] | None = None) -> TargetList:
     """Read the list of a run, of the latest night, or of a file.
 
     Parameters
@@ -44,11 +45,13 @@ def read_target_list(where: Path) -> TargetList:
     where : Path
         A run folder, the folder of one night's list, the folder of nightly runs (its ``latest``
         list is taken), or a Parquet file that xsaga wrote.
+    columns : sequence of str, optional
+        Read no others; by default all.
 
     Raises
     ------
     TargetsError
-        There is no such list, it cannot be read, or xsaga did not write it.
+        There is no such list, it cannot be read, lacks a column, or xsaga did not write it.
     """
     path = where
     if where.is_dir():
@@ -60,9 +63,14 @@ def read_target_list(where: Path) -> TargetList:
             "formats (`xsaga rank RUN` writes the lists), or the file itself"
         )
     try:
-        table = pq.read_table(path)
-        record = json.loads((table.schema.metadata or {})[PROVENANCE_KEY.encode()])
-        return TargetList(path, table.to_pandas(), Provenance.from_dict(record))
+        schema = pq.read_schema(path)
+        provenance = Provenance.from_dict(
+            json.loads((schema.metadata or {})[PROVENANCE_KEY.encode()])
+        )
+        wanted = schema.names if columns is None else list(columns)
+        if absent := [name for name in wanted if name not in schema.names]:
+            raise TargetsError(f"{path}: no column {', '.join(absent)}: rank the run again")
+        return TargetList(path, pq.read_table(path, columns=wanted).to_pandas(), provenance)
     except (KeyError, TypeError, ValueError) as error:
         raise TargetsError(
             f"{path}: not a target list of xsaga ({error}): give the targets.parquet of a run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,8 +97,8 @@ def test_tiers_beyond_the_third_go_to_the_last_bit_or_to_a_file_of_their_own(
     rows = fits.getdata(classic / "indata" / "LOW_Z_TIER3.fits", 1)
     np.testing.assert_array_equal(rows["RA"], targets["ra"].iloc[20:])
     text = (classic / "docs" / "LOW_Z_TIER3.txt").read_text()
-    assert "Tier 3: chosen by" in text
-    assert "Tier 4: chosen by" in text
+    assert "Tier 3, chosen by all: 10 targets" in text
+    assert "Tier 4: 10 targets" in text
     call = written(tmp_path, targets, "desi-secondary")
     assert len(fits.getdata(call / "indata" / "XSAGA_LOWZ_TIER4.fits", 1)) == 10
 
@@ -124,9 +125,8 @@ def test_an_unknown_release_is_refused_or_left_out(tmp_path: Path) -> None:
     targets = desi_targets(20)
     targets["source_id"] += (10002 - 9010) << 42
     with pytest.raises(TargetsError, match="RELEASE 10002"):
-        written(tmp_path, targets, "desi-secondary")
-    settings = ExportSettings(unknown_release="secondary")
-    place = written(tmp_path, targets, "desi-secondary", settings)
+        written(tmp_path, targets, "desi-secondary", ExportSettings(unknown_release="refuse"))
+    place = written(tmp_path, targets, "desi-secondary")
     assert not fits.getdata(place / "indata" / "XSAGA_LOWZ_TIER1.fits", 1)["RELEASE"].any()
 
 
@@ -136,8 +136,17 @@ def test_the_text_tells_how_targets_were_chosen(tmp_path: Path) -> None:
     text = (place / "docs" / "XSAGA_LOWZ_TIER2.txt").read_text()
     count = (targets["tier"] == 2).sum()
     assert text.startswith("XSAGA_LOWZ_TIER2\n================\n\nSIMULATED WEIGHTS")
-    assert f"\n{count} targets that are probably galaxies at redshift z < 0.02, chosen\n" in text
-    assert f"Tier 2: chosen by not recorded; {count} targets, priority 70" in text
+    assert (
+        f"\n{count} targets, ordered by their probability to be galaxies at redshift\nz < 0.02,"
+        in text
+    )
+    assert f"\nTier 2, chosen by p>=0.1: {count} targets, priority 70\n" in text
+    with_words = listed(tmp_path, targets)
+    told = replace(with_words.provenance, tiers=("20/deg2", "saga2", "desi-lowz"), area_deg2=4.0)
+    export(replace(with_words, provenance=told), "desi-secondary", tmp_path / "told", HONEST)
+    text = (tmp_path / "told" / "docs" / "XSAGA_LOWZ_TIER2.txt").read_text()
+    assert f"\nTier 2, chosen by saga2: {count} targets, priority 70\n" in text
+    assert f"\nArea: 4.00 deg2, {count / 4:.2f} targets per deg2\n" in text
     assert "A flux of 0.01 stands where none was measured." in text
     assert "secret" not in text
     assert max(map(len, text.splitlines())) < 120

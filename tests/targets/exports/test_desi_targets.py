@@ -104,7 +104,7 @@ def load_as_fiberassign_does(path: Path) -> dict[str, np.ndarray]:
 def test_fiberassign_orders_targets_as_they_are_ranked(
     tmp_path: Path, positions_only: bool
 ) -> None:
-    targets = with_gaps(desi_targets(400))
+    targets = with_gaps(desi_targets(400, shift=0.3))
     targets = positioned(targets) if positions_only else targets
     place, _ = written(tmp_path, targets)
     loaded = load_as_fiberassign_does(place / NAME)
@@ -148,7 +148,7 @@ def test_values_are_those_of_the_list(legacy: Exported) -> None:
 
 def test_bits_priorities_and_conditions_are_those_of_desitarget(tmp_path: Path) -> None:
     masks = desitarget("targetmask")
-    targets = desi_targets(60)
+    targets = desi_targets(60, shift=0.3)
     _, rows = written(tmp_path, targets, ExportSettings(obsconditions="DARK|GRAY", numobs=2))
     assert masks.desi_mask["SCND_ANY"] == SCIENCE
     for tier in (1, 2, 3):
@@ -202,7 +202,7 @@ def test_desitarget_finds_targets_by_pixel_in_the_files(legacy: Exported) -> Non
 
 def test_headers_tell_survey_conditions_and_provenance(tmp_path: Path) -> None:
     settings = ExportSettings(survey="main2", obsconditions="BRIGHT")
-    place, _ = written(tmp_path, positioned(desi_targets(20)), settings)
+    place, _ = written(tmp_path, positioned(desi_targets(20, shift=0.3)), settings)
     path = place / "main2targets-bright-secondary.fits"
     with fits.open(path) as hdus:
         hdus.verify("exception")
@@ -221,7 +221,7 @@ def test_headers_tell_survey_conditions_and_provenance(tmp_path: Path) -> None:
 
 
 def test_what_a_catalog_lacks_becomes_what_desi_writes_for_it(tmp_path: Path) -> None:
-    _, rows = written(tmp_path, with_gaps(desi_targets(30)))
+    _, rows = written(tmp_path, with_gaps(desi_targets(30, shift=0.3)))
     assert rows["RA"][0] == 0.0
     assert (rows["PMRA"][1], rows["PMDEC"][1], rows["REF_EPOCH"][1]) == (0, 0, 2015.5)
     assert (rows["FLUX_G"][2], rows["FLUX_IVAR_G"][2]) == (0, 0)
@@ -235,7 +235,7 @@ def test_what_a_catalog_lacks_becomes_what_desi_writes_for_it(tmp_path: Path) ->
 
 def test_a_list_with_positions_only_is_enough(tmp_path: Path) -> None:
     few = ["source_id", "id_kind", "ra", "dec", "rank", "tier", "priority"]
-    place, rows = written(tmp_path, positioned(desi_targets(25))[few])
+    place, rows = written(tmp_path, positioned(desi_targets(25, shift=0.3))[few])
     assert load_as_fiberassign_does(place / NAME)["ra"].size == 25
     assert (rows["FLUX_IVAR_R"] == 0).all()
 
@@ -260,7 +260,7 @@ def test_no_targets_make_a_file_of_no_rows(tmp_path: Path) -> None:
 
 
 def test_ids_go_on_from_night_to_night_through_the_table_in_the_export(tmp_path: Path) -> None:
-    targets = positioned(desi_targets(80))
+    targets = positioned(desi_targets(80, shift=0.3))
     first, _ = written(tmp_path / "1", targets)
     known = read_known_ids(first / "target-ids.parquet")
     few, _ = written(tmp_path / "2", targets.iloc[40:].reset_index(drop=True))

@@ -219,9 +219,12 @@ def _known(
         repeated = known[name][known[name].duplicated()]
         if len(repeated):
             raise TargetsError(f"known ids hold {name} {repeated.iloc[0]} more than once")
-    negative = known["targetid"] < 0
-    if negative.any():
-        raise TargetsError(f"known ids hold the negative targetid {known['targetid'].min()}")
+    targetid = known["targetid"].to_numpy()
+    release = decode_targetid(targetid)[0]
+    foreign = (targetid < 0) | (targetid >= _HIGHEST_PLAIN)
+    foreign |= (release >= _FIRST_IMAGING_RELEASE) & ~np.isin(release, KNOWN_RELEASES)
+    if foreign.any():
+        raise TargetsError(f"known ids hold {targetid[foreign][0]}, which is no TARGETID of DESI's")
     known = known.sort_values("source_id")
     return known["source_id"].to_numpy(), known["targetid"].to_numpy()
 

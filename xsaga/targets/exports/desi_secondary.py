@@ -191,9 +191,9 @@ def _documentation(
         ]
     z_limit = provenance.weights.z_limit
     lines += [
-        f"{len(targets)} targets that are probably galaxies at redshift z < {z_limit:g}, chosen",
-        "by a convolutional network on g, r, z images of the Legacy Surveys. Rows are ordered,",
-        "most probable first.",
+        f"{len(targets)} targets, ordered by their probability to be galaxies at redshift",
+        f"z < {z_limit:g}, the most probable first. A convolutional network gave it from g, r, z",
+        "images of the Legacy Surveys.",
         "",
         *_facts(targets, provenance, settings),
         "",
@@ -214,12 +214,14 @@ def _facts(targets: pd.DataFrame, provenance: Provenance, settings: ExportSettin
     facts = []
     for tier in np.unique(targets["tier"]):
         of_tier = targets[targets["tier"] == tier]
-        words = provenance.tiers[tier - 1] if tier <= len(provenance.tiers) else "not recorded"
+        words = f", chosen by {provenance.tiers[tier - 1]}" if tier <= len(provenance.tiers) else ""
         priority = "/".join(map(str, np.unique(of_tier["priority"])))
-        facts.append(f"Tier {tier}: chosen by {words}; {len(of_tier)} targets, priority {priority}")
+        facts.append(f"Tier {tier}{words}: {len(of_tier)} targets, priority {priority}")
     if "p_lowz" in targets:
         low, high = targets["p_lowz"].min(), targets["p_lowz"].max()
-        facts.append(f"Calibrated probability of z < limit: {low:.4f} to {high:.4f}")
+        facts.append(
+            f"Calibrated probability of z < {provenance.weights.z_limit:g}: {low:.4f} to {high:.4f}"
+        )
     if provenance.area_deg2:
         facts.append(
             f"Area: {provenance.area_deg2:.2f} deg2, "

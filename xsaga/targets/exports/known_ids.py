@@ -44,6 +44,15 @@ def read_known_ids(path: Path) -> pd.DataFrame:
     return known
 
 
+def secondary_ids(export: Path) -> int:
+    """Count the sources whose TARGETID in an export is not their own; 0 without such a table."""
+    path = export / KNOWN_IDS_FILE
+    if not path.is_file():
+        return 0
+    known = read_known_ids(path)
+    return int((known["source_id"] != known["targetid"]).sum())
+
+
 def write_known_ids(path: Path, known: pd.DataFrame) -> None:
     """Write a table of TARGETIDs that `read_known_ids` reads back.
 

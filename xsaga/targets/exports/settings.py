@@ -51,9 +51,9 @@ class ExportSettings:
         Conditions that targets may be observed in: names of `OBSERVING_CONDITIONS`, joined by '|'.
     numobs : int
         Observations wanted of each target; 1 or more.
-    unknown_release : {'refuse', 'secondary'}
-        What becomes of a source whose RELEASE desitarget's table of releases does not know:
-        refused, or given the TARGETID of a secondary target.
+    unknown_release : {'secondary', 'refuse'}
+        What becomes of a source whose RELEASE desitarget's table of releases does not know (DR10.1,
+        a simulated sky): given the TARGETID of a secondary target, or refused.
     secondary_name : str
         Name of the program in DESI's 2024 call, in capitals; a tier's file is ``NAME_TIERn``.
     override : bool
@@ -92,7 +92,7 @@ class ExportSettings:
     survey: str = "main"
     obsconditions: str = "DARK"
     numobs: int = 1
-    unknown_release: UnknownRelease = "refuse"
+    unknown_release: UnknownRelease = "secondary"
     secondary_name: str = "XSAGA_LOWZ"
     override: bool = False
     missing_flux: float | None = None
