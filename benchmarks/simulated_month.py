@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -31,7 +30,7 @@ import numpy as np
 import pandas as pd
 from astropy.table import Table, vstack
 
-NIGHTS, FIBERS = 30, 60
+NIGHTS, FIBERS = 30, 40
 FIRST = date(2026, 12, 1)
 KILLED, CORRUPT, UPGRADE, NEW_SWEEPS = (5, 19), 12, 16, 8
 REDSHIFT_SUCCESS = 0.95
@@ -193,7 +192,10 @@ def month(sky: Path, folder: Path, first: Path, upgrade: Path) -> None:
                 "what": "killed" if done["code"] == -signal.SIGKILL else "",
                 "code": done["code"],
                 "seconds": done["seconds"],
-                "peak_GB": round(float(facts.get("peak_memory_bytes", 0)) / 1e9, 2),
+                "peak_MiB": facts.get("peak_memory_mib"),
+                "list": facts.get("list", ""),
+                "targets": facts.get("targets"),
+                "tiles": facts.get("tiles"),
             }
         )
         print(rows[-1], str(done["errors"]).strip().splitlines()[-1:], flush=True)
@@ -211,9 +213,24 @@ def month(sky: Path, folder: Path, first: Path, upgrade: Path) -> None:
     options = [word for path in files for word in ("--redshifts", path)]
     watched = run(["monitor", str(out), *options, "--out", str(folder / "monitor")])
     print(watched["output"], watched["errors"])
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     pd.DataFrame(rows).to_csv(folder / "nights.csv", index=False)
-    print(f"largest resident memory of a command: {peak:.2f} GB; observed: {len(seen)} targets")
+    judge(folder, truth, seen)
+
+
+def judge(folder: Path, truth: pd.DataFrame, seen: set[int]) -> None:
+    """Check that the monitor's share of each tier holds the share of all observed in truth."""
+    told = json.loads((folder / "monitor" / "monitor.json").read_text(encoding="utf-8"))
+    first = pd.concat(
+        [
+            pd.read_parquet(path / "targets.parquet", columns=["source_id", "tier"])
+            for path in sorted((folder / "lowz" / "lists").iterdir())
+        ]
+    ).drop_duplicates("source_id", keep="first")
+    tier = first.set_index("source_id")["tier"].reindex(sorted(seen))
+    near = (truth["z"].reindex(tier.index) < 0.03) & ~truth["is_star"].reindex(tier.index)
+    print("observed:", len(seen), "near in truth by tier when first listed:")
+    print(near.groupby(tier).agg(["sum", "count", "mean"]))
+    print(json.dumps(told.get("tiers", told), indent=1)[:3000])
 
 
 if __name__ == "__main__":
