@@ -278,7 +278,7 @@ def _summary(
         inputs=night.inputs,
         targets=len(after),
         targets_before=len(old),
-        tiers=tier_counts(old, after, provenance.tiers),
+        tiers=tier_counts(old, after, provenance.tiers, session.config.rank.priorities),
         added=reasons(changes, ADDED),
         changed=reasons(changes, CHANGED),
         removed=removed,

@@ -129,21 +129,16 @@ class NightSummary:
 
 
 def tier_counts(
-    before: pd.DataFrame, after: pd.DataFrame, words: Sequence[str]
+    before: pd.DataFrame, after: pd.DataFrame, words: Sequence[str], priorities: Sequence[int]
 ) -> tuple[TierCount, ...]:
-    """Count the targets of each tier of two lists."""
+    """Count the targets of each tier of two lists; words and priorities are those of today."""
     old, new = (table["tier"].value_counts() for table in (before, after))
     tiers = sorted(set(old.index) | set(new.index) | set(range(1, len(words) + 1)))
-    both = pd.concat(
-        [table[["tier", "priority"]] for table in (after, before) if len(table)]
-        or [after[["tier", "priority"]]]
-    )
-    priority = both.drop_duplicates("tier").set_index("tier")["priority"]
     return tuple(
         TierCount(
             int(tier),
             words[tier - 1] if tier <= len(words) else "",
-            int(priority.get(tier, 0)),
+            priorities[tier - 1] if tier <= len(priorities) else 0,
             int(new.get(tier, 0)),
             int(old.get(tier, 0)),
         )
