@@ -21,6 +21,12 @@ from xsaga.model.weights import save_model
 from xsaga.simulation.sky import simulate_sky
 
 SIZE = 48
+EVERYONE = (
+    *("--tier", "0.5", "--tier", "0.1", "--tier", "all"),
+    *("--exclude-maskbit", "31", "--shred-radii", "0"),
+)
+"""Options by which all that is scored is a target."""
+
 COMMAND = (sys.executable, "-m", "xsaga")
 
 
@@ -45,8 +51,7 @@ class SmallSky:
             *("--device", "cpu"),
             *("--precision", "float32"),
             *("--batch-size", "16"),
-            *("--tier", "0.5", "--tier", "0.1", "--tier", "all"),
-            *("--exclude-maskbit", "31"),
+            *EVERYONE,
         ]
 
 

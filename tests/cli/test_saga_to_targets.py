@@ -14,7 +14,7 @@ from astropy.table import Table
 
 from tests.saga_files import write_saga_tables
 from tests.shared_data import needs_shared, shared
-from tests.small_runs import status_of, targets_of, xsaga
+from tests.small_runs import EVERYONE, status_of, targets_of, xsaga
 from tests.survey_server import survey_server
 from tests.toy_labels import make_toy_labels
 from xsaga.catalog.label_file import read_labels
@@ -129,7 +129,7 @@ def training(
 
 def run_over(catalog: Path, model: Path, out: Path, *options: object) -> pd.DataFrame:
     """Targets of a run, by identifier."""
-    words = ("--catalog", catalog, "--weights", model, "--cuts", "none", *CPU, *options)
+    words = ("--catalog", catalog, "--weights", model, "--cuts", "none", *EVERYONE, *CPU, *options)
     result = xsaga("run", *words, "--out", out)
     assert result.exit_code == 0, result.stderr
     return targets_of(out).set_index("source_id").sort_index()

@@ -13,7 +13,7 @@ from scipy.ndimage import map_coordinates
 from scipy.optimize import minimize
 
 from tests.shared_data import needs_shared, shared
-from tests.small_runs import status_of, targets_of, xsaga
+from tests.small_runs import EVERYONE, status_of, targets_of, xsaga
 from tests.survey_server import survey_server
 from tests.toy_model import TINY, toy_card, toy_model
 from xsaga.imaging.store import read_cutouts
@@ -33,6 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         *("--catalog", str(shared("realsky", "sweep", "sweep-realsky.fits"))),
         *("--cuts", "none", "--r-max", "21", "--weights", str(folder / "toy")),
         *("--device", "cpu", "--precision", "float32"),
+        *EVERYONE,
     ]
     tree = ["--bricks", str(shared("realsky")), "--release", "ls-dr9"]
     result = xsaga("run", *options, *tree, "--out", folder / "BRICKS")
