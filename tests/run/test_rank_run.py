@@ -69,7 +69,17 @@ def test_a_density_is_kept_over_the_area_that_has_sources(run: Path) -> None:
     moc = MOC.from_fits(run / "area.moc.fits")
     assert moc.sky_fraction * 41252.96 == pytest.approx(area, rel=1e-3)
     ra, dec = (listed.targets[name].to_numpy() * u.deg for name in ("ra", "dec"))
-    assert moc.contains_lonlat(ra, dec).mean() > 0.9
+    assert moc.contains_lonlat(ra, dec).all()
+
+
+def test_the_map_holds_a_bright_galaxy_within_its_own_mask(run: Path) -> None:
+    rank(run, "--shred-radii", "40", "--shred-r", "19")
+    targets = targets_of(run)
+    assert (targets["mag_r"] < 19).any()
+    ra, dec = (targets[name].to_numpy() * u.deg for name in ("ra", "dec"))
+    assert MOC.from_fits(run / "area.moc.fits").contains_lonlat(ra, dec).all()
+    assert xsaga("export", run, "--format", "moc").exit_code == 0
+    rank(run, "--shred-radii", "0")
 
 
 def test_known_redshifts_are_no_targets_and_are_traced(run: Path, tmp_path: Path) -> None:

@@ -212,8 +212,11 @@ def _write_beside(session: Session, selection: Selection, area: UsableArea) -> N
     with placed(paths.not_targets) as temporary:
         table = pa.Table.from_pandas(selection.not_targets, preserve_index=False)
         pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
-    if len(area.cells):
+    # A bright galaxy lies within its own mask, an edge cuts cells: the map holds all targets.
+    targets = selection.targets
+    with_targets = area.with_cells(tile_pixels(targets["ra"], targets["dec"], area.order))
+    if len(with_targets.cells):
         with placed(paths.area) as temporary:
-            area.moc().save(str(temporary), format="fits")
+            with_targets.moc().save(str(temporary), format="fits")
     else:
         paths.area.unlink(missing_ok=True)

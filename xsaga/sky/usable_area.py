@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import healpy
@@ -123,6 +123,10 @@ class UsableArea:
         """Pixels of a coarser order with any of the area, and how much (deg²) each has."""
         pixels, counts = np.unique(self.cells >> 2 * (self.order - order), return_counts=True)
         return pixels, counts * _cell_area(self.order)
+
+    def with_cells(self, cells: NDArray[np.int64]) -> UsableArea:
+        """Give the area with some more cells of its order."""
+        return replace(self, cells=np.union1d(self.cells, cells))
 
     def moc(self) -> MOC:
         """Multi-order coverage map of the cells."""
