@@ -87,9 +87,10 @@ def test_a_plain_text_list_has_one_id_a_line(tmp_path: Path) -> None:
     (objects,) = read_listed(path)
     assert objects.source_id.tolist() == [39627763027542051, 7]
     assert objects.reason == ["a ghost", ""]
-    path.write_text("7\n8.5\n")
-    with pytest.raises(CatalogError, match=r"line 2: '8.5' is no source_id"):
-        next(read_listed(path))
+    for wrong in ("8.5", "-", str(2**63)):
+        path.write_text(f"7\n{wrong}\n")
+        with pytest.raises(CatalogError, match=rf"line 2: '{wrong}' is no source_id"):
+            next(read_listed(path))
 
 
 def test_a_list_without_ids_or_positions_is_refused(tmp_path: Path) -> None:

@@ -120,6 +120,36 @@ def test_observed_targets_are_known_by_id_or_place(tmp_path: Path) -> None:
     assert found.keeps_place.tolist() == [False, False, True, True, False]
 
 
+def test_a_list_of_which_nothing_is_found_is_told(tmp_path: Path) -> None:
+    by_id = table(tmp_path / "ids.fits", TARGETID=[7, 8])
+    by_place = table(tmp_path / "far.csv", ra=[200.0], dec=[0.0])
+    some = table(tmp_path / "some.fits", TARGETID=[7, 100])
+    notes = ReadingNotes()
+    excluded(sources(), observed=(by_id, some), by_hand=(by_place,), notes=notes)
+    far, ids = notes.warnings
+    assert "far.csv: none of its 1 objects" in far
+    assert "ids.fits: none of its 2 objects" in ids
+    assert "give positions too" in ids
+    assert "give positions too" not in far
+
+
+def test_an_object_with_several_redshifts_is_excluded_by_its_first_good_one(
+    tmp_path: Path,
+) -> None:
+    path = table(
+        tmp_path / "zcat.fits",
+        TARGETID=[100, 100, 100, 101, 102],
+        TARGET_RA=[0.0, 0.0, 360.0, 0.1, 0.2],
+        TARGET_DEC=np.zeros(5),
+        Z=[0.5, 0.02, 0.03, -9.0, -0.0003],
+        ZWARN=[4, 0, 0, 0, 0],
+    )
+    found = excluded(sources(), redshifts=(path,))
+    # -9 stands for none; a slightly negative one is a redshift, of a star or a very near galaxy
+    assert found.reason.tolist() == [REDSHIFT, "", REDSHIFT, "", ""]
+    assert found.detail[0] == "z = 0.0200, zcat.fits row 1"
+
+
 def test_stars_galaxies_shreds_masks_and_hands(tmp_path: Path) -> None:
     stars = table(tmp_path / "stars.fits", ra=[0.0], dec=[0.01], radius=[60.0])
     galaxies = table(tmp_path / "sga.fits", ra=[0.1], dec=[0.02], d26=[4.0], ba=[0.5], pa=[0.0])

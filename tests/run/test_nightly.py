@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
+from healpy import nside2pixarea
 from rich.console import Console
 
 from tests.small_nights import ORDER, TIERS, Nights, SmallArchive
@@ -326,6 +327,10 @@ def test_time_runs_out_and_the_next_night_goes_on(archive: SmallArchive, tmp_pat
         assert nights.summary()["tiles"]["kept"] == 1
         assert nights.summary()["targets"] == len(archive.rows)
         assert set(nights.summary()["added"]) == {"newly scored"}
+        # A density is for the sky that has scores: a tile that waits has no share to give away.
+        more = nights.summary()["area_deg2"] - summary["area_deg2"]
+        tile = nside2pixarea(2**ORDER, degrees=True)
+        assert more == pytest.approx((n_tiles - 1) * tile, rel=1e-3)
         whole = nights.targets().set_index("source_id")["p_lowz"]
         # Other settings of the scores, and no time: one tile, and last night's scores for the rest.
         report = night(29, n_tiles + 1, **{"imaging.min_coverage": 0.3})

@@ -115,6 +115,44 @@ def test_a_broken_redshift_file_leaves_the_old_list_in_place(run: Path, tmp_path
     assert "zcat.fits" in result.stderr
     assert "Traceback" not in result.stderr
     assert (run / "targets.parquet").read_bytes() == before
+    assert status_of(run)["stage"] == "done"
+    assert "zcat.fits" not in (run / "run.toml").read_text()
+    assert xsaga("rank", run).exit_code == 0
+
+
+def test_an_empty_option_takes_back_a_list(run: Path, tmp_path: Path) -> None:
+    rank(run)
+    best = int(targets_of(run)["source_id"][0])
+    hand = tmp_path / "hand.txt"
+    hand.write_text(f"{best} # a satellite trail\n")
+    rank(run, "--exclude", hand)
+    assert best not in set(targets_of(run)["source_id"])
+    assert "no target" in xsaga("rank", run).output
+    rank(run, "--exclude", "")
+    assert best in set(targets_of(run)["source_id"])
+
+
+def test_an_area_masked_by_file_and_by_bits_is_taken_off_once(run: Path, tmp_path: Path) -> None:
+    sources = pd.concat(
+        pd.read_parquet(path, columns=["ra", "dec", "maskbits"])
+        for path in sorted((run / "tiles").rglob("sources.parquet"))
+    )
+    maskbits = sources["maskbits"].to_numpy()
+    bits = [bit for bit in range(31) if ((maskbits >> bit) & 1).any()]
+    assert bits
+    masked = sources[maskbits != 0]
+    every_bit = [item for bit in bits for item in ("--exclude-maskbit", bit)]
+    # Circles that hold all masked sources and little else: the bits then take nothing more.
+    stars = tmp_path / "stars.fits"
+    Table({"ra": masked["ra"], "dec": masked["dec"], "radius": np.full(len(masked), 5.0)}).write(
+        stars
+    )
+    areas = []
+    for options in (("--exclude-maskbit", 31), every_bit):
+        rank(run, *options, "--bright-stars", stars)
+        areas.append(read_target_list(run).provenance.area_deg2)
+    rank(run, "--bright-stars", "")
+    assert areas[0] == areas[1]
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,20 @@ from xsaga.sky.ellipses import Ellipses
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.shapes import Circle
 from xsaga.sky.tiles import tile_pixels
-from xsaga.sky.usable_area import Coverage, UsableArea, source_counts, usable_area
+from xsaga.sky.usable_area import (
+    Coverage,
+    UsableArea,
+    source_counts,
+    summed_counts,
+    usable_area,
+)
 
 CIRCLE = np.pi * 2.0**2
 """Square degrees of a circle of 2 degrees, flat."""
 
 
 def covered_by(ra: np.ndarray, dec: np.ndarray) -> Coverage:
-    return Coverage.of_sources(*source_counts([(ra, dec)]))
+    return Coverage.of_sources(*source_counts(ra, dec))
 
 
 def around(radius: float, number: int) -> Coverage:
@@ -65,6 +71,15 @@ def test_the_catalogs_own_coverage_is_a_footprint_too() -> None:
     found = area_of(around(1, 100_000), make_footprint())
     assert found.area_deg2 == pytest.approx(np.pi, rel=0.08)
     assert found.footprint_deg2 is None
+
+
+def test_counts_of_parts_are_those_of_the_whole() -> None:
+    ra, dec = positions_around(359.9, 10.0, 3.0, 1000)
+    whole = source_counts(ra, dec)
+    parts = summed_counts([source_counts(ra[:300], dec[:300]), source_counts(ra[300:], dec[300:])])
+    for of_parts, of_whole in zip(parts, whole, strict=True):
+        np.testing.assert_array_equal(of_parts, of_whole)
+    assert [len(each) for each in summed_counts([])] == [0, 0]
 
 
 def test_coverage_is_told_as_finely_as_the_sources_allow() -> None:

@@ -177,11 +177,11 @@ def _read_lines(path: Path) -> ListedObjects:
         if not words.strip():
             continue
         try:
-            ids.append(int(words))
-        except ValueError:
+            ids.append(np.int64(int(words)))
+        except (ValueError, OverflowError):
             raise CatalogError(
-                f"{path}: line {number}: {words.strip()!r} is no source_id: one whole number a "
-                "line, a reason after #"
+                f"{path}: line {number}: {words.strip()!r} is no source_id: one whole number "
+                "(of at most 63 bits) a line, a reason after #"
             ) from None
         reasons.append(reason.strip())
     nothing = np.full(len(ids), np.nan)

@@ -99,7 +99,7 @@ def with_options(config: RunConfig, parameters: dict[str, Any]) -> RunConfig:
         What to start from.
     parameters : dict
         Parameters of a command made by `config_options`; paths are relative to the working
-        directory.
+        directory. An empty text, given alone, empties a list.
 
     Raises
     ------
@@ -111,6 +111,8 @@ def with_options(config: RunConfig, parameters: dict[str, Any]) -> RunConfig:
         given = parameters.get(_parameter(key))
         if given is None or given == ():
             continue
+        if given == ("",):  # the only way to take back what the run folder has
+            given = ()
         if typing.get_origin(key.kind) is dict:
             given = dict(_assignment(key, item) for item in given)
         values[str(key)] = given

@@ -14,7 +14,7 @@ import click
 from xsaga.cli.options import SectionedCommand, config_options, with_options
 from xsaga.config import RunConfig
 from xsaga.config_file import read_config
-from xsaga.errors import ConfigError, ExitCode, MissingExtraError
+from xsaga.errors import ConfigError, ExitCode, MissingExtraError, XsagaError
 from xsaga.paths import RunPaths
 
 if TYPE_CHECKING:
@@ -109,10 +109,18 @@ def rank(where: str, **given: Any) -> int:
     A source goes into the first tier that takes it. By default, as for DESI LOW-Z: tier 1 has the
     20 per deg² that the network thinks best, tier 2 what passes the cuts saga2, tier 3 what passes
     desi-lowz. What is excluded or in no tier is listed in not-targets.parquet, with the reason.
-    Options stay with the run: the next ranking goes on from them.
+    Options stay with the run: the next ranking goes on from them. An empty one takes back what was
+    given before: --exclude "".
     """
+    from xsaga.run.folder import write_run_config
+
+    before = base_config(where)
     with _session(where, None, given) as session:
-        status = _rank(session)
+        try:
+            status = _rank(session)
+        except XsagaError:  # lists and configuration stay those of the ranking before
+            write_run_config(session.paths, before)
+            raise
     return _closing_words(session.paths, status)
 
 

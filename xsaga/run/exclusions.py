@@ -174,7 +174,7 @@ def exclude(
     tally = _Tally(sources)
     matcher = Matcher(sources["ra"], sources["dec"], config.match_radius)
     for path in files.by_hand:
-        tally.listed(BY_HAND, path, matcher)
+        tally.listed(BY_HAND, path, matcher, notes)
     _by_sky(tally, config, masks)
     n_sky = tally.excluded.copy()
     rules = QualityRules(
@@ -192,7 +192,7 @@ def exclude(
             ]
             tally.mark(rows[rows >= 0], REDSHIFT, words)
     for path in files.observed:
-        tally.listed(OBSERVED, path, matcher)
+        tally.listed(OBSERVED, path, matcher, notes)
     keeps_place = tally.excluded & ~n_sky & (not refill)
     return Exclusions(tally.reason, tally.detail, keeps_place)
 
@@ -258,17 +258,26 @@ class _Tally:
         self.reason[rows[free]] = reason
         self.detail[rows[free]] = words[first[free]] if len(words) else words
 
-    def listed(self, reason: str, path: Path, matcher: Matcher) -> None:
+    def listed(self, reason: str, path: Path, matcher: Matcher, notes: ReadingNotes) -> None:
         """Give the objects of a list a reason; by id where it has one, and by position."""
+        count = known = 0
+        by_id_only = True
         for objects in read_listed(path):
+            count += len(objects.source_id)
+            by_id_only &= bool(np.isnan(objects.ra).all())
             for find in (self._by_id, self._by_position(matcher)):
                 found = find(objects)
                 at = np.flatnonzero(found >= 0)
+                known += len(at)
                 words = [
                     objects.reason[i] or f"{path.name} row {objects.first_row + i}"
                     for i in at.tolist()
                 ]
                 self.mark(found[at], reason, words)
+        if count and not known:
+            # Exports may give a source another TARGETID than its source_id.
+            remedy = ": give positions too, ids may be those of another catalog" * by_id_only
+            notes.warn(f"{path}: none of its {count:,} objects is among the scored sources{remedy}")
 
     def _by_id(self, objects: ListedObjects) -> NDArray[np.int64]:
         return np.asarray(self._row_of.get_indexer(pd.Index(objects.source_id)), np.int64)

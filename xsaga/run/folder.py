@@ -286,9 +286,14 @@ def begin_or_resume(paths: RunPaths, config: RunConfig, record: RunRecord) -> Ru
     else:
         with placed(paths.record) as temporary:
             _write_json(temporary, asdict(record))
+    write_run_config(paths, config)
+    return record
+
+
+def write_run_config(paths: RunPaths, config: RunConfig) -> None:
+    """Write the configuration that the next command in the folder begins from."""
     with placed(paths.config) as temporary:
         temporary.write_text(write_config(config), encoding="utf-8", newline="\n")
-    return record
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from xsaga.catalog.cuts import Cuts, apply_cuts, named_cuts
 from xsaga.catalog.matching import BrightObjects
@@ -21,14 +21,25 @@ from xsaga.run.base_rates import known_list_rate, with_base_rate
 from xsaga.run.exclusions import ExclusionFiles, SkyMasks, exclude
 from xsaga.run.folder import hash_inputs, mark_ranked, read_partition
 from xsaga.run.session import Session, check_ranking, last_flags
-from xsaga.run.tile import read_scored
+from xsaga.run.tile import WAITING, read_failures, read_scored
 from xsaga.sky.tiles import tile_pixels
-from xsaga.sky.usable_area import Coverage, UsableArea, source_counts, usable_area
+from xsaga.sky.usable_area import (
+    Coverage,
+    Mask,
+    UsableArea,
+    outside_masks,
+    source_counts,
+    summed_counts,
+    usable_area,
+)
 from xsaga.targets.density import PixelAreas
 from xsaga.targets.formats import FORMATS, write_targets
 from xsaga.targets.ranking import is_last, rank_sources
 from xsaga.targets.selection import Selection, select_targets
 from xsaga.targets.tiers import TierChoice
+
+_AT_ONCE = 1 << 20
+"""Sources whose positions are looked at in one go: ellipses are slow to ask for few."""
 
 
 def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection:
@@ -56,7 +67,6 @@ def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection
     """
     paths, config = session.paths, session.config
     tiers, files = check_ranking(config), ExclusionFiles.of(config.exclude)
-    paths.ranked.unlink(missing_ok=True)
     # Over all tiles at once: the scores of the tiles stay as the model's card gives them.
     scored, base_rate = with_base_rate(
         read_scored(scored_tiles),
@@ -97,6 +107,7 @@ def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection
         area_deg2=areas.total_deg2,
         inputs=(*provenance.inputs, *hash_inputs(list(files.all()), paths)),
     )
+    paths.ranked.unlink(missing_ok=True)  # from here on the files are not those of one ranking
     _write_beside(session, selection, area)
     for file_format in config.rank.formats:
         write_targets(selection.targets, paths.targets(file_format), file_format, provenance)
@@ -147,36 +158,65 @@ def _areas(
 ) -> tuple[UsableArea, PixelAreas]:
     """Measure the area that targets are chosen from, in all and by pixel.
 
-    What MASKBITS take off is not drawn: each pixel loses the share of its sources that they take.
+    What MASKBITS take off is not drawn: each pixel loses the share that they take of its sources
+    outside the masks. Tiles that wait for all their scores have no area: their share of a density
+    would go to the others.
     """
     config, order = session.config, session.config.rank.even_order
-    positions = [pq.read_table(tile.sources, columns=["ra", "dec", "maskbits"]) for tile in tiles]
-    table = pa.concat_tables(positions) if positions else None
-    if table is None:
-        nothing = np.empty(0)
-        ra, dec, bits = nothing, nothing, np.empty(0, np.int64)
-    else:
-        ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
-        bits = table["maskbits"].to_numpy().astype(np.int64)
-    coverage = Coverage.of_sources(*source_counts([(ra, dec)]))
-    area = usable_area(session.footprint, coverage, [mask for _, _, mask in masks.masks], order)
-    pixels, deg2 = area.by_pixel(order)
     excluded = sum(1 << bit for bit in set(config.exclude.maskbits))
-    share = _share_by_pixel(tile_pixels(ra, dec, order), (bits & excluded) != 0, pixels)
+    drawn: list[Mask] = [mask for _, _, mask in masks.masks]
+    if len(waiting := _waiting_pixels(session)):
+        drawn.append(_TilesMask(config.footprint.order, waiting))
+    found = []
+    every, hit = (np.zeros(12 * 4**order, np.int64) for _ in range(2))
+    for table in _positions(tiles):
+        ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
+        found.append(source_counts(ra, dec))
+        free = outside_masks(ra, dec, drawn)
+        bits = table["maskbits"].to_numpy().astype(np.int64)
+        pixel = tile_pixels(ra, dec, order)
+        np.add.at(every, pixel[free], 1)
+        np.add.at(hit, pixel[free & ((bits & excluded) != 0)], 1)
+    coverage = Coverage.of_sources(*summed_counts(found))
+    area = usable_area(session.footprint, coverage, drawn, order)
+    pixels, deg2 = area.by_pixel(order)
+    share = hit[pixels] / np.maximum(every[pixels], 1)
     return area, PixelAreas(order, pixels, deg2 * (1 - share))
 
 
-def _share_by_pixel(
-    pixel: NDArray[np.int64], masked: NDArray[np.bool_], pixels: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Share of the sources in each of some pixels that are masked; 0 where there are none."""
-    if len(pixels) == 0:
-        return np.empty(0)
-    place = np.minimum(np.searchsorted(pixels, pixel), len(pixels) - 1)
-    known = pixels[place] == pixel
-    count = np.bincount(place[known], minlength=len(pixels))
-    hit = np.bincount(place[known & masked], minlength=len(pixels))
-    return np.asarray(hit / np.maximum(count, 1), np.float64)
+def _positions(tiles: Sequence[TilePaths]) -> Iterator[pa.Table]:
+    """Read where all sources are and their MASKBITS, many tiles at once."""
+    parts: list[pa.Table] = []
+    for tile in tiles:
+        parts.append(pq.read_table(tile.sources, columns=["ra", "dec", "maskbits"]))
+        if sum(part.num_rows for part in parts) >= _AT_ONCE:
+            yield pa.concat_tables(parts)
+            parts = []
+    if parts:
+        yield pa.concat_tables(parts)
+
+
+def _waiting_pixels(session: Session) -> NDArray[np.int64]:
+    """Tiles of which no candidate has been looked at: a night that ran out of time has such."""
+    waiting = []
+    for tile in read_partition(session.paths).tiles:
+        if tile.n_candidates:
+            files = session.paths.tile(session.config.footprint.order, tile.pixel)
+            status = read_failures(files)["status"]
+            if int((status == WAITING).sum()) == tile.n_candidates:
+                waiting.append(tile.pixel)
+    return np.array(waiting, np.int64)
+
+
+@dataclass(frozen=True)
+class _TilesMask:
+    """Whole tiles as a mask."""
+
+    order: int
+    pixels: NDArray[np.int64]
+
+    def contains(self, ra: ArrayLike, dec: ArrayLike) -> NDArray[np.bool_]:
+        return np.isin(tile_pixels(ra, dec, self.order), self.pixels)
 
 
 def _cuts(config: RunConfig, name: str) -> Cuts:

@@ -70,25 +70,43 @@ class Coverage:
         return np.isin(pixels, np.unique(self.pixels >> 2 * (self.order - order)))
 
 
-def source_counts(
-    parts: Sequence[tuple[ArrayLike, ArrayLike]],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def source_counts(ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count sources by pixel, for `Coverage.of_sources`.
 
     Parameters
     ----------
-    parts : sequence of (ra, dec)
+    ra, dec : array_like, shape (N,)
         Degrees; valid positions.
 
     Returns
     -------
     counts, pixels : ndarray of int64, shape (P,)
     """
-    pixels: NDArray[np.int64] = np.concatenate(
-        [np.empty(0, np.int64), *(tile_pixels(ra, dec, FINEST_COVERAGE) for ra, dec in parts)]
+    pixels, counts = np.unique(tile_pixels(ra, dec, FINEST_COVERAGE), return_counts=True)
+    return counts.astype(np.int64), pixels
+
+
+def summed_counts(
+    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Add up what `source_counts` says of several parts of a catalog."""
+    nothing = np.empty(0, np.int64)
+    counts = np.concatenate([nothing, *(each for each, _ in parts)])
+    pixels, place = np.unique(
+        np.concatenate([nothing, *(each for _, each in parts)]), return_inverse=True
     )
-    found, counts = np.unique(pixels, return_counts=True)
-    return counts.astype(np.int64), found
+    total = np.zeros(len(pixels), np.int64)
+    np.add.at(total, place, counts)
+    return total, pixels
+
+
+def outside_masks(ra: ArrayLike, dec: ArrayLike, masks: Sequence[Mask]) -> NDArray[np.bool_]:
+    """Tell which positions (deg, shape (N,)) no mask contains."""
+    ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
+    free = np.ones(len(ra), dtype=bool)
+    for mask in masks:
+        free[free] = ~mask.contains(ra[free], dec[free])
+    return free
 
 
 @dataclass(frozen=True)
@@ -168,9 +186,7 @@ def usable_area(
     ra, dec = pixel_centres(order, pixels)
     inside = footprint.contains(ra, dec)
     pixels, ra, dec = pixels[inside], ra[inside], dec[inside]
-    free = np.ones(len(pixels), dtype=bool)
-    for mask in masks:
-        free[free] = ~mask.contains(ra[free], dec[free])
+    free = outside_masks(ra, dec, masks)
     return UsableArea(order, pixels[free], len(pixels) * _cell_area(order), footprint.area_deg2())
 
 
