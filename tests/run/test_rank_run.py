@@ -82,6 +82,16 @@ def test_the_map_holds_a_bright_galaxy_within_its_own_mask(run: Path) -> None:
     rank(run, "--shred-radii", "0")
 
 
+def test_lists_of_a_ranking_that_was_stopped_are_not_handed_on(run: Path) -> None:
+    rank(run)
+    (run / "ranked.json").unlink()  # as a ranking does before it changes a list
+    result = xsaga("export", run, "--format", "regions")
+    assert result.exit_code == 1
+    assert "`xsaga rank" in result.stderr
+    rank(run)
+    assert xsaga("export", run, "--format", "regions").exit_code == 0
+
+
 def test_known_redshifts_are_no_targets_and_are_traced(run: Path, tmp_path: Path) -> None:
     rank(run)
     best = targets_of(run).head(3)

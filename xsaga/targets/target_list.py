@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xsaga.errors import TargetsError
+from xsaga.paths import RunPaths
 from xsaga.targets.provenance import Provenance
 from xsaga.targets.write_parquet import PROVENANCE_KEY
 
@@ -53,7 +54,12 @@ def read_target_list(where: Path, columns: Sequence[str] | None = None) -> Targe
     TargetsError
         There is no such list, it cannot be read, lacks a column, or xsaga did not write it.
     """
-    path = where
+    path, run = where, RunPaths(where)
+    if run.record.is_file() and run.partition.is_file() and not run.ranked.is_file():
+        raise TargetsError(
+            f"{where}: its lists are not whole: a ranking is at work or was stopped; "
+            f"`xsaga rank {where}` first"
+        )
     if where.is_dir():
         latest = where / "latest" / LIST_FILE
         path = latest if latest.is_file() else where / LIST_FILE
