@@ -20,10 +20,9 @@ from xsaga.paths import RunPaths
 from xsaga.run.base_rates import ESTIMATE, known_list_rate, with_base_rate
 from xsaga.run.brick_facts import PSF_SIZE, bricks_tables, read_brick_facts
 from xsaga.run.folder import RunRecord, read_partition, read_record, read_run_config
-from xsaga.run.session import last_flags
+from xsaga.run.session import configured_footprint, last_flags
 from xsaga.run.tile import LOGIT, is_scored, tile_jobs
 from xsaga.run.training_area import labelled_within, refuse_learnt
-from xsaga.sky.footprint import make_footprint
 from xsaga.targets.provenance import sha256_of
 from xsaga.targets.ranking import rank_sources
 
@@ -194,16 +193,7 @@ def _as_delivered(
 
 
 def _area(config: FootprintConfig, of_bricks: float | None) -> tuple[float | None, str]:
-    footprint = make_footprint(
-        circle=config.circle,
-        box=config.box,
-        polygon=config.polygon,
-        moc=config.moc,
-        desi_tiles=config.desi_tiles or None,
-        tile_ids=config.tile_ids,
-        tile_radius=config.tile_radius,
-        healpix=config.healpix,
-    ).area_deg2()
+    footprint = configured_footprint(config).area_deg2()
     known = [
         (area, how)
         for area, how in ((footprint, "footprint"), (of_bricks, "bricks that hold sources"))
