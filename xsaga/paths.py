@@ -42,12 +42,27 @@ def placed(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # elsewhere a folder cannot be flushed
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    flush_names(path.parent)
+
+
+def flush_names(folder: Path) -> None:
+    """Write to disk which files a folder holds."""
+    if os.name != "posix":  # elsewhere a folder cannot be flushed
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Write to disk all that a folder and those below it hold."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with (Path(root) / name).open("rb+") as stream:
+                os.fsync(stream.fileno())
+        flush_names(Path(root))
 
 
 def is_leftover(path: Path) -> bool:

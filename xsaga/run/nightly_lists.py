@@ -8,7 +8,6 @@ a night may end anywhere.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import uuid
@@ -18,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from xsaga.errors import RunError, TargetsError
-from xsaga.paths import TEMPORARY_MARK, ListPaths, NightlyPaths, is_leftover
+from xsaga.paths import (
+    TEMPORARY_MARK,
+    ListPaths,
+    NightlyPaths,
+    flush_folder,
+    flush_names,
+    is_leftover,
+)
 from xsaga.run.log import RunLog
 from xsaga.run.nightly_tiles import link
 
@@ -152,13 +158,13 @@ def publish(paths: NightlyPaths, name: ListName, log: RunLog) -> None:
     TargetsError
         There is a list of that name.
     """
-    _flush(paths.next_list)
+    flush_folder(paths.next_list)
     place = paths.list(str(name)).folder
     if place.exists():
         raise TargetsError(f"{place} exists: a published list is never replaced")
     log.event("publishing", list=str(name))
     paths.next_list.rename(place)
-    _flush_folder(paths.lists)
+    flush_names(paths.lists)
     log.event("published", list=str(name))
     settle(paths, log)
 
@@ -190,28 +196,8 @@ def _point(place: Path, target: Path) -> None:
     temporary = place.with_name(f"{place.name}{TEMPORARY_MARK}{uuid.uuid4().hex[:12]}")
     temporary.symlink_to(target, target_is_directory=True)
     temporary.replace(place)
-    _flush_folder(place.parent)
+    flush_names(place.parent)
 
 
 def _same_file(one: Path, other: Path) -> bool:
     return other.is_file() and one.read_bytes() == other.read_bytes()
-
-
-def _flush(folder: Path) -> None:
-    """Write all files of a folder to disk."""
-    for item in sorted(folder.rglob("*")):
-        if item.is_file():
-            with item.open("rb") as stream:
-                os.fsync(stream.fileno())
-        elif item.is_dir():
-            _flush_folder(item)
-    _flush_folder(folder)
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name == "posix":  # elsewhere a folder cannot be flushed
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import uuid
@@ -13,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from xsaga.errors import TargetsError
-from xsaga.paths import TEMPORARY_MARK
+from xsaga.paths import TEMPORARY_MARK, flush_folder, flush_names
 
 PREVIOUS_MARK = ".previous-"
 """In the name of an older folder for the moment in which the new one takes its place."""
@@ -57,7 +56,7 @@ def placed_folder(folder: Path) -> Iterator[Path]:
         try:
             temporary.mkdir()
             yield temporary
-            _flush(temporary)
+            flush_folder(temporary)
             _swap(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -80,24 +79,6 @@ def _clear_leftovers(folder: Path) -> None:
             shutil.rmtree(item)
 
 
-def _flush(folder: Path) -> None:
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with (Path(root) / name).open("rb+") as stream:
-                os.fsync(stream.fileno())
-        _flush_names(Path(root))
-
-
-def _flush_names(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be flushed
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _swap(new: Path, folder: Path) -> None:
     previous = folder.with_name(f"{folder.name}{PREVIOUS_MARK}{uuid.uuid4().hex[:12]}")
     try:
@@ -107,5 +88,5 @@ def _swap(new: Path, folder: Path) -> None:
     finally:  # also when Ctrl-C comes between the two
         if previous.exists() and not folder.exists():
             previous.rename(folder)
-    _flush_names(folder.parent)
+    flush_names(folder.parent)
     shutil.rmtree(previous, ignore_errors=True)
