@@ -17,10 +17,14 @@ from xsaga.catalog.schema import INPUT_NAMES
 from xsaga.errors import CatalogError, ConfigError, nearest_name
 from xsaga.shipped import catalogs_folder
 
+COLUMN_OPTION = "--column"
+"""Option by which most commands take a quantity from another column."""
+
 AUTO = "auto"
 """Name that stands for "the shipped map that fits each input best"."""
 
 _PREFERENCE = ("legacysurvey", "saga-dr3", "sdss", "minimal")
+_SHOWN = 12
 _TARGETID_PARTS = ("release", "brickid", "objid")
 
 
@@ -104,7 +108,7 @@ def load_column_maps(
         file.
     """
     overrides = dict(overrides or {})
-    _refuse_unknown(overrides, "--column")
+    _refuse_unknown(overrides, COLUMN_OPTION)
     if str(name_or_path) == AUTO:
         maps = [_read_map(_shipped_path(name)) for name in _PREFERENCE]
     elif str(name_or_path) in shipped_map_names():
@@ -124,8 +128,13 @@ def shipped_map_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _shipped_path("*").parent.glob("*.toml")))
 
 
+def shown_columns(available: Sequence[str]) -> str:
+    """List the first columns of an input, for messages."""
+    return ", ".join(available[:_SHOWN]) + (", …" if len(available) > _SHOWN else "")
+
+
 def match_columns(
-    maps: Sequence[ColumnMap], available: Sequence[str], where: str
+    maps: Sequence[ColumnMap], available: Sequence[str], where: str, option: str = COLUMN_OPTION
 ) -> tuple[str, dict[str, str]]:
     """Choose the map that finds most columns of one input.
 
@@ -137,6 +146,8 @@ def match_columns(
         Columns that the input has.
     where : str
         Name of the input, for messages.
+    option : str
+        Option of the command that names a column, for messages.
 
     Returns
     -------
@@ -157,10 +168,9 @@ def match_columns(
     complete = [(name, found) for name, found in resolved if {"ra", "dec"} <= found.keys()]
     if not complete:
         missing = [n for n in ("ra", "dec") if all(n not in found for _, found in resolved)]
-        shown = ", ".join(available[:12]) + (", …" if len(available) > 12 else "")
         raise CatalogError(
             f"{where}: no column for {' or '.join(missing or ['ra', 'dec'])}; its columns are "
-            f"{shown}; name one with --column {(missing or ['ra'])[0]}=COLUMN"
+            f"{shown_columns(available)}; name one with {option} {(missing or ['ra'])[0]}=COLUMN"
         )
     return max(complete, key=lambda match: len(match[1]))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from xsaga.catalog.columns import ColumnMap
+from xsaga.catalog.columns import ColumnMap, shown_columns
 from xsaga.catalog.formats import MRT_SUFFIXES, open_table
 from xsaga.catalog.readers import BATCH_ROWS
 from xsaga.catalog.standard import Origin, Piece
@@ -142,7 +142,7 @@ def read_listed(path: Path) -> Iterator[ListedObjects]:
     if "id" not in found and not by_position:
         raise CatalogError(
             f"{path}: neither source_id or TARGETID nor ra and dec among its columns "
-            f"{_shown(table.columns)}: name them so"
+            f"{shown_columns(table.columns)}: name them so"
         )
     row = 0
     for raw in table.tables(list(found.values()), BATCH_ROWS):
@@ -241,9 +241,5 @@ def _ellipses(
 def _lacking(
     path: Path, what: str, names: Sequence[str], columns: Sequence[str] = ()
 ) -> CatalogError:
-    its = f" (it has {_shown(columns)})" if columns else ""
+    its = f" (it has {shown_columns(columns)})" if columns else ""
     return CatalogError(f"{path}: no column for {what}{its}: name it {' or '.join(names)}")
-
-
-def _shown(columns: Sequence[str]) -> str:
-    return ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")

@@ -22,7 +22,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
-from xsaga.catalog.columns import ColumnMap, match_columns
+from xsaga.catalog.columns import COLUMN_OPTION, ColumnMap, match_columns, shown_columns
 from xsaga.catalog.formats import FITS_SUFFIXES, PARQUET_SUFFIXES, open_table
 from xsaga.catalog.identifiers import IdKind
 from xsaga.catalog.readers import BATCH_ROWS, Catalog
@@ -256,20 +256,24 @@ def read_redshifts(
     return pd.concat(frames, ignore_index=True)
 
 
-def require_redshift(path: Path, found: Mapping[str, str], available: Sequence[str]) -> None:
+def require_redshift(
+    path: Path,
+    found: Mapping[str, str],
+    available: Sequence[str],
+    option: str = COLUMN_OPTION,
+) -> None:
     """Refuse a file in which neither ``z`` nor ``cz`` of `COLUMNS` was found.
 
     Raises
     ------
     CatalogError
-        It names the columns of the file and the options that name one.
+        It names the columns of the file and how `option` names one.
     """
     if "z" in found or "cz" in found:
         return
-    shown = ", ".join(available[:12]) + (", …" if len(available) > 12 else "")
     raise CatalogError(
-        f"{path}: no column for z; its columns are {shown}; name the redshift with "
-        "--column z=COLUMN, or a velocity in km/s with --column cz=COLUMN"
+        f"{path}: no column for z; its columns are {shown_columns(available)}; name the redshift "
+        f"with {option} z=COLUMN, or a velocity in km/s with {option} cz=COLUMN"
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from xsaga.catalog.columns import ColumnMap, match_columns
+from xsaga.catalog.columns import COLUMN_OPTION, ColumnMap, match_columns
 from xsaga.catalog.crossmatch import nearest_within
 from xsaga.catalog.formats import TableFile, open_table
 from xsaga.catalog.matching import pairs_within
@@ -126,6 +126,7 @@ def read_spectra(
     overrides: Mapping[str, str] | None = None,
     notes: ReadingNotes | None = None,
     rows: int = BATCH_ROWS,
+    option: str = COLUMN_OPTION,
 ) -> Iterator[pd.DataFrame]:
     """Read a file of redshifts in pieces of bounded size, every row of it.
 
@@ -141,6 +142,8 @@ def read_spectra(
         Takes warnings.
     rows : int
         Rows of a piece, about.
+    option : str
+        Option of the command that gives `overrides`, for messages.
 
     Yields
     ------
@@ -167,20 +170,20 @@ def read_spectra(
     for name in overrides or {}:
         if name not in SPECTRA_COLUMNS:
             raise ConfigError(
-                f"--column: unknown name '{name}': {nearest_name(name, SPECTRA_COLUMNS)}"
+                f"{option}: unknown name '{name}': {nearest_name(name, SPECTRA_COLUMNS)}"
             )
     table = open_table(path)
     column_map = ColumnMap("spectra", SPECTRA_COLUMNS, overrides or {})
-    _, columns = match_columns([column_map], table.columns, str(path))
-    require_redshift(path, columns, table.columns)
+    _, columns = match_columns([column_map], table.columns, str(path), option)
+    require_redshift(path, columns, table.columns, option)
     if columns.get("z_quality", "").lower() in WARNING_COLUMNS:  # as labels allow it
         columns["zwarn"] = columns.pop("z_quality")
-    _check_rules(path, rules, columns, notes)
+    _check_rules(path, rules, columns, notes, option)
     return _pieces(path, table, rules, columns, notes, rows)
 
 
 def _check_rules(
-    path: Path, rules: QualityRules, columns: Mapping[str, str], notes: ReadingNotes
+    path: Path, rules: QualityRules, columns: Mapping[str, str], notes: ReadingNotes, option: str
 ) -> None:
     """Refuse rules that the file has no column for; tell when there is none to go by."""
     for name, wanted, rule in (
@@ -190,12 +193,12 @@ def _check_rules(
         if wanted and name not in columns:
             raise CatalogError(
                 f"{path}: no column for {name}, but {rule} is asked for; name one with "
-                f"--column {name}=COLUMN, or drop that rule"
+                f"{option} {name}=COLUMN, or drop that rule"
             )
     if "zwarn" not in columns and "z_quality" not in columns:
         notes.warn(
             f"{path}: no column of redshift quality: every redshift in it counts as good; "
-            "name one with --column z_quality=COLUMN"
+            f"name one with {option} z_quality=COLUMN"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from xsaga.catalog.readers import files_of
 from xsaga.catalog.spectra import QualityRules, read_spectra
 from xsaga.catalog.standard import ReadingNotes
 from xsaga.config import ExcludeConfig
-from xsaga.errors import CatalogError, ConfigError
 from xsaga.sky.ellipses import Ellipses
 from xsaga.sky.pixel_regions import MocRegion
 from xsaga.sky.usable_area import Mask
@@ -176,14 +175,15 @@ def exclude(
     for path in files.by_hand:
         tally.listed(BY_HAND, path, matcher, notes)
     _by_sky(tally, config, masks)
-    n_sky = tally.excluded.copy()
+    before = tally.excluded
     rules = QualityRules(
         min_delta_chi2=config.min_deltachi2,
         spectypes=config.spectype,
         min_quality=config.min_quality,
     )
     for path in files.redshifts:
-        for batch in _spectra(path, rules, config.redshift_column, notes):
+        columns = config.redshift_column
+        for batch in read_spectra(path, rules, columns, notes, option="--redshift-column"):
             good = batch[batch["good"]]
             rows, _ = matcher.nearest(good["ra"], good["dec"])
             words = [
@@ -193,25 +193,8 @@ def exclude(
             tally.mark(rows[rows >= 0], REDSHIFT, words)
     for path in files.observed:
         tally.listed(OBSERVED, path, matcher, notes)
-    keeps_place = tally.excluded & ~n_sky & (not refill)
+    keeps_place = tally.excluded & ~before & (not refill)
     return Exclusions(tally.reason, tally.detail, keeps_place)
-
-
-def _spectra(
-    path: Path, rules: QualityRules, columns: Mapping[str, str], notes: ReadingNotes
-) -> Iterator[pd.DataFrame]:
-    """Read spectra; what is said of columns names the option that this command has for them."""
-    heard = ReadingNotes()
-    try:
-        yield from read_spectra(path, rules, columns, heard)
-    except (CatalogError, ConfigError) as error:
-        raise type(error)(_with_option(str(error))) from error
-    for warning in heard.warnings:
-        notes.warn(_with_option(warning))
-
-
-def _with_option(words: str) -> str:
-    return words.replace("--column", "--redshift-column")
 
 
 def _by_sky(tally: _Tally, config: ExcludeConfig, masks: SkyMasks) -> None:
