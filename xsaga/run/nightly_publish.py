@@ -30,8 +30,9 @@ from xsaga.run.nightly_fates import fates
 from xsaga.run.nightly_keys import read_key
 from xsaga.run.nightly_lists import ListName, PublishedList
 from xsaga.run.nightly_summary import NightSummary, loss_warning, reasons, tier_counts
-from xsaga.run.nightly_tiles import CarriedOver, TileTally, jobs_of
+from xsaga.run.nightly_tiles import CarriedOver, TileTally
 from xsaga.run.session import Session
+from xsaga.run.stages import jobs_of
 from xsaga.run.status import run_status
 from xsaga.run.tile import FAILURE_COLUMNS, WAITING, read_failures
 from xsaga.targets.exports.desi_ids import assign_targetids

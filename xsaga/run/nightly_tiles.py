@@ -22,6 +22,7 @@ from xsaga.run.log import RunLog
 from xsaga.run.nightly_keys import KeyMaker, read_key, write_key
 from xsaga.run.progress import progress
 from xsaga.run.session import Session
+from xsaga.run.stages import jobs_of
 from xsaga.run.tile import (
     TileJob,
     carry_scores,
@@ -30,7 +31,6 @@ from xsaga.run.tile import (
     read_failures,
     run_tile,
     take_scores,
-    tile_jobs,
 )
 
 TITLE = "fetching and scoring"
@@ -80,12 +80,6 @@ class TileTally:
     rescored: int = 0
     scored: int = 0
     undone: list[TileJob] = field(default_factory=list)
-
-
-def jobs_of(session: Session) -> list[TileJob]:
-    """Make the jobs of all tiles of a night with candidates, in order."""
-    summary = read_partition(session.paths)
-    return tile_jobs(session.paths, summary, session.config, session.record.fingerprint)
 
 
 def bring_tiles(

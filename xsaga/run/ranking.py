@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from xsaga.catalog.cuts import Cuts, apply_cuts, named_cuts
 from xsaga.catalog.matching import BrightObjects
+from xsaga.catalog.partition_summary import TileCount
 from xsaga.catalog.sources import read_sources
 from xsaga.catalog.standard import ReadingNotes
 from xsaga.config import RunConfig
@@ -74,23 +75,22 @@ def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection
         known_list_rate(session.scorer.card, config.cuts),
     )
     ranked = rank_sources(scored, last_flags(config))
-    every = _every_tile(session)
-    masks = SkyMasks.read(config.exclude, files, _bright(every, config.exclude.shred_r))
+    tiles, order = read_partition(paths).tiles, config.footprint.order
+    every = [paths.tile(order, tile.pixel) for tile in tiles]
+    cuts = {name: _cuts(config, name) for name in tiers.cut_names}
+    limits = {config.exclude.shred_r, *(each.bright_object_limit for each in cuts.values())}
+    bright = {limit: _bright(every, limit) for limit in limits}
+    masks = SkyMasks.read(config.exclude, files, bright[config.exclude.shred_r])
     notes = ReadingNotes()
     exclusions = exclude(ranked, config.exclude, files, masks, notes, refill=config.rank.refill)
-    area, areas = _areas(session, every, masks)
-    cuts = {name: _cuts(config, name) for name in tiers.cut_names}
-    bright = {
-        name: _bright(every, limit)
-        for name, each in cuts.items()
-        if (limit := each.bright_object_limit) is not None
-    }
+    area, areas = _areas(session, tiles, masks)
     choice = TierChoice(
         probability=ranked["p_lowz"].to_numpy(),
         mag_r=ranked["mag_r"].to_numpy(),
         trusted=~is_last(ranked, last_flags(config)),
         passes={
-            name: apply_cuts(ranked, each, bright.get(name))[0] == 0 for name, each in cuts.items()
+            name: apply_cuts(ranked, each, bright[each.bright_object_limit])[0] == 0
+            for name, each in cuts.items()
         },
         pixel=tile_pixels(ranked["ra"], ranked["dec"], areas.order),
         areas=areas,
@@ -135,13 +135,10 @@ def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection
     return selection
 
 
-def _every_tile(session: Session) -> list[TilePaths]:
-    order = session.config.footprint.order
-    return [session.paths.tile(order, t.pixel) for t in read_partition(session.paths).tiles]
-
-
-def _bright(tiles: Sequence[TilePaths], limit: float) -> BrightObjects | None:
-    """Find the extended objects of the run that are brighter than a limit."""
+def _bright(tiles: Sequence[TilePaths], limit: float | None) -> BrightObjects | None:
+    """Find the extended objects of the run that are brighter than a limit; None without one."""
+    if limit is None:
+        return None
     parts = [
         pd.read_parquet(
             tile.sources,
@@ -154,7 +151,7 @@ def _bright(tiles: Sequence[TilePaths], limit: float) -> BrightObjects | None:
 
 
 def _areas(
-    session: Session, tiles: Sequence[TilePaths], masks: SkyMasks
+    session: Session, tiles: Sequence[TileCount], masks: SkyMasks
 ) -> tuple[UsableArea, PixelAreas]:
     """Measure the area that targets are chosen from, in all and by pixel.
 
@@ -165,11 +162,12 @@ def _areas(
     config, order = session.config, session.config.rank.even_order
     excluded = sum(1 << bit for bit in set(config.exclude.maskbits))
     drawn: list[Mask] = [mask for _, _, mask in masks.masks]
-    if len(waiting := _waiting_pixels(session)):
+    files = {tile.pixel: session.paths.tile(config.footprint.order, tile.pixel) for tile in tiles}
+    if len(waiting := _waiting_pixels(tiles, files)):
         drawn.append(_TilesMask(config.footprint.order, waiting))
     found = []
     every, hit = (np.zeros(12 * 4**order, np.int64) for _ in range(2))
-    for table in _positions(tiles):
+    for table in _positions(list(files.values())):
         ra, dec = table["ra"].to_numpy(), table["dec"].to_numpy()
         found.append(source_counts(ra, dec))
         free = outside_masks(ra, dec, drawn)
@@ -196,15 +194,16 @@ def _positions(tiles: Sequence[TilePaths]) -> Iterator[pa.Table]:
         yield pa.concat_tables(parts)
 
 
-def _waiting_pixels(session: Session) -> NDArray[np.int64]:
+def _waiting_pixels(
+    tiles: Sequence[TileCount], files: Mapping[int, TilePaths]
+) -> NDArray[np.int64]:
     """Tiles of which no candidate has been looked at: a night that ran out of time has such."""
-    waiting = []
-    for tile in read_partition(session.paths).tiles:
-        if tile.n_candidates:
-            files = session.paths.tile(session.config.footprint.order, tile.pixel)
-            status = read_failures(files)["status"]
-            if int((status == WAITING).sum()) == tile.n_candidates:
-                waiting.append(tile.pixel)
+    waiting = [
+        tile.pixel
+        for tile in tiles
+        if tile.n_candidates
+        and int((read_failures(files[tile.pixel])["status"] == WAITING).sum()) == tile.n_candidates
+    ]
     return np.array(waiting, np.int64)
 
 
@@ -228,7 +227,7 @@ def _warn_of_unscored(
     session: Session,
     tiles: Sequence[TilePaths],
     cuts: Mapping[str, Cuts],
-    bright: Mapping[str, BrightObjects | None],
+    bright: Mapping[float | None, BrightObjects | None],
 ) -> None:
     """Say how many sources a tier's cuts would take that the run's own cuts left without score."""
     names = [name for name in cuts if name != session.config.cuts.name]
@@ -236,7 +235,8 @@ def _warn_of_unscored(
     for tile in tiles if names else ():
         unscored = read_sources(tile.sources).query("photometric_flags != 0")
         for name in names:
-            flags, _ = apply_cuts(unscored, cuts[name], bright.get(name))
+            objects = bright[cuts[name].bright_object_limit]
+            flags, _ = apply_cuts(unscored, cuts[name], objects)
             missed[name] += int((flags == 0).sum())
     for name, count in missed.items():
         if count:

@@ -79,7 +79,7 @@ def score_stage(session: Session) -> None:
     RunError
         Some tiles are not fetched yet.
     """
-    jobs = _jobs(session)
+    jobs = jobs_of(session)
     missing = sum(not (is_scored(job) or job.paths.cutout_index.is_file()) for job in jobs)
     if missing:
         raise RunError(
@@ -101,7 +101,7 @@ def run_stage(session: Session, title: str = "fetching and scoring") -> None:
 def forget_failures(session: Session) -> None:
     """Make tiles with sources that could not be scored undone."""
     retried = 0
-    for job in _jobs(session):
+    for job in jobs_of(session):
         if is_scored(job) and len(read_failures(job.paths)):
             session.paths.ranked.unlink(missing_ok=True)
             discard_cutouts(job.paths)  # before the scores, without which they would be used again
@@ -118,7 +118,7 @@ def rank_stage(session: Session) -> Selection:
     RunError
         Some tiles are not scored yet.
     """
-    jobs = _jobs(session)
+    jobs = jobs_of(session)
     undone = sum(not is_scored(job) for job in jobs)
     if undone:
         raise RunError(
@@ -128,7 +128,7 @@ def rank_stage(session: Session) -> Selection:
     return rank_tiles(session, [job.paths for job in jobs])
 
 
-def _jobs(session: Session) -> list[TileJob]:
+def jobs_of(session: Session) -> list[TileJob]:
     """Make the jobs of all tiles with candidates, in order."""
     summary = read_partition(session.paths)
     return tile_jobs(session.paths, summary, session.config, session.record.fingerprint)
@@ -136,7 +136,7 @@ def _jobs(session: Session) -> list[TileJob]:
 
 def _each_tile(session: Session, title: str, work: Callable[[TileJob, Advance], None]) -> None:
     """Do what is left of the work of all tiles; the bar shows tiles that are not scored yet."""
-    jobs = _jobs(session)
+    jobs = jobs_of(session)
     left = {job.paths: job.n_candidates for job in jobs if not is_scored(job)}
     with progress(title, sum(left.values()), session.console) as advance:
         for job in jobs:

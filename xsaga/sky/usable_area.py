@@ -122,15 +122,22 @@ class UsableArea:
         masks; ascending.
     covered_deg2 : float
         Area before the masks.
-    footprint_deg2 : float or None
-        Area of the footprint whether the catalog has sources there or not; None where the
-        footprint is the catalog's own coverage.
+    footprint : Footprint
+        What was asked for.
     """
 
     order: int
     cells: NDArray[np.int64]
     covered_deg2: float
-    footprint_deg2: float | None
+    footprint: Footprint
+
+    @property
+    def footprint_deg2(self) -> float | None:
+        """Area of the footprint whether the catalog has sources there or not.
+
+        Measured when asked for; None where the footprint is the catalog's own coverage.
+        """
+        return self.footprint.area_deg2()
 
     @property
     def area_deg2(self) -> float:
@@ -187,7 +194,7 @@ def usable_area(
     inside = footprint.contains(ra, dec)
     pixels, ra, dec = pixels[inside], ra[inside], dec[inside]
     free = outside_masks(ra, dec, masks)
-    return UsableArea(order, pixels[free], len(pixels) * _cell_area(order), footprint.area_deg2())
+    return UsableArea(order, pixels[free], len(pixels) * _cell_area(order), footprint)
 
 
 def _cell_area(order: int) -> float:
