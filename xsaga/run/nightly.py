@@ -168,7 +168,7 @@ def _night(
             config, rank=replace(config.rank, formats=("parquet", *config.rank.formats))
         )
     parts = open_parts(config)
-    record = parts.record(hashes.inputs(parts.input_files), settings.command)
+    record = parts.new_record(hashes.inputs(parts.input_files), settings.command)
     inputs = _fingerprint(config, record, settings, hashes)
     last = newest_list(paths)
     last_run = paths.run(last.run) if last is not None else None

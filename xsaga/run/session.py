@@ -43,13 +43,64 @@ MAX_EVEN_ORDER = 8
 
 
 @dataclass(frozen=True)
-class Session:
-    """A run folder that this process holds.
+class Parts:
+    """What a run is made of, opened and checked before any folder is touched.
 
     Parameters
     ----------
     config : RunConfig
         Resolved configuration.
+    catalog : Catalog
+        The sources to read.
+    footprint : Footprint
+        Where on the sky.
+    cuts : Cuts
+        Photometric cuts.
+    scorer : Scorer
+        The model.
+    """
+
+    config: RunConfig
+    catalog: Catalog
+    footprint: Footprint
+    cuts: Cuts
+    scorer: Scorer
+
+    @property
+    def input_files(self) -> list[Path]:
+        """Files that decide what a run computes: the catalog's, others, the model's card last."""
+        config = self.config
+        named = (
+            *footprint_files(config.footprint),
+            config.catalog.columns,
+            config.imaging.bricks_table,
+            config.imaging.files,
+        )
+        others = [path for path in map(Path, filter(None, named)) if path.is_file()]
+        return [*self.catalog.files, *others, model_folder(config.model.weights) / CARD_FILE]
+
+    def new_record(self, inputs: tuple[InputFile, ...], command: str) -> RunRecord:
+        """Make the record of a run that begins with these parts and the hashes of their files."""
+        card = self.scorer.card
+        return make_record(
+            self.config,
+            inputs,
+            WeightsRecord(card.name, card.sha256, card.simulated, card.z_limit),
+            {
+                "device": str(self.scorer.device),
+                "precision": self.scorer.precision,
+                "footprint": self.footprint.describe(),
+            },
+            command,
+        )
+
+
+@dataclass(frozen=True)
+class Session(Parts):
+    """A run folder that this process holds, and what its run is made of.
+
+    Parameters
+    ----------
     paths : RunPaths
         Files of the run.
     record : RunRecord
@@ -58,25 +109,12 @@ class Session:
         Where to say what happens.
     console : Console
         Where progress is shown.
-    catalog : Catalog
-        The sources to read.
-    footprint : Footprint
-        Where on the sky.
-    cuts : Cuts
-        Photometric cuts.
-    scorer : Scorer
-        The model, loaded and checked against the configuration.
     """
 
-    config: RunConfig
     paths: RunPaths
     record: RunRecord
     log: RunLog
     console: Console
-    catalog: Catalog
-    footprint: Footprint
-    cuts: Cuts
-    scorer: Scorer
 
     @cached_property
     def imaging(self) -> CutoutSource:
@@ -145,59 +183,6 @@ def check_ranking(config: RunConfig) -> Tiers:
             f"exclude.maskbits {list(config.exclude.maskbits)}: give bits from 0 to 31"
         )
     return Tiers.parse(config.rank.tiers, config.rank.priorities, CUT_NAMES)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run is made of, opened and checked before any folder is touched.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Resolved configuration.
-    catalog : Catalog
-        The sources to read.
-    footprint : Footprint
-        Where on the sky.
-    cuts : Cuts
-        Photometric cuts.
-    scorer : Scorer
-        The model.
-    """
-
-    config: RunConfig
-    catalog: Catalog
-    footprint: Footprint
-    cuts: Cuts
-    scorer: Scorer
-
-    @property
-    def input_files(self) -> list[Path]:
-        """Files that decide what a run computes: the catalog's, others, the model's card last."""
-        config = self.config
-        named = (
-            *footprint_files(config.footprint),
-            config.catalog.columns,
-            config.imaging.bricks_table,
-            config.imaging.files,
-        )
-        others = [path for path in map(Path, filter(None, named)) if path.is_file()]
-        return [*self.catalog.files, *others, model_folder(config.model.weights) / CARD_FILE]
-
-    def record(self, inputs: tuple[InputFile, ...], command: str) -> RunRecord:
-        """Make the record of a run that begins with these parts and the hashes of their files."""
-        card = self.scorer.card
-        return make_record(
-            self.config,
-            inputs,
-            WeightsRecord(card.name, card.sha256, card.simulated, card.z_limit),
-            {
-                "device": str(self.scorer.device),
-                "precision": self.scorer.precision,
-                "footprint": self.footprint.describe(),
-            },
-            command,
-        )
 
 
 def footprint_files(config: FootprintConfig) -> list[str]:
@@ -288,7 +273,7 @@ def open_session(
     with locked(paths):
         if restart:
             discard(paths)
-        record = parts.record(hash_inputs(parts.input_files, paths), command)
+        record = parts.new_record(hash_inputs(parts.input_files, paths), command)
         with _at_work(parts, record, paths, console) as session:
             yield session
 
@@ -304,7 +289,7 @@ def hold_session(
     parts : Parts
         Of `open_parts`.
     record : RunRecord
-        Of `Parts.record`.
+        Of `Parts.new_record`.
     folder : Path
         The run folder; made if need be.
     console : Console
@@ -349,17 +334,7 @@ def _at_work(
             f"note: model {card.name} cannot tell cutouts unlike those it was trained on: no "
             "score is flagged UNFAMILIAR",
         )
-    session = Session(
-        parts.config,
-        paths,
-        record,
-        log,
-        console,
-        parts.catalog,
-        parts.footprint,
-        parts.cuts,
-        parts.scorer,
-    )
+    session = Session(**vars(parts), paths=paths, record=record, log=log, console=console)
     try:
         yield session
     except BaseException as error:
