@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xsaga.run.list_names import ListName
 from xsaga.run.nightly_changes import (
     CHANGES_SCHEMA,
     FAILS_CUTS,
@@ -16,7 +17,7 @@ from xsaga.run.nightly_changes import (
     changes_table,
     list_changes,
 )
-from xsaga.run.nightly_lists import ListName, next_name
+from xsaga.run.nightly_lists import next_name
 from xsaga.run.nightly_summary import (
     MAX_LINES,
     NightSummary,

@@ -8,7 +8,6 @@ a night may end anywhere.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -25,43 +24,12 @@ from xsaga.paths import (
     flush_names,
     is_leftover,
 )
+from xsaga.run.list_names import ListName
 from xsaga.run.log import RunLog
 from xsaga.run.nightly_tiles import link
 
 _NEEDED = ("run", "complete", "inputs", "targets", "failed", "weights", "ranking")
 """Facts of a list that the next night asks for."""
-
-_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.([1-9]\d*))?")
-
-
-@dataclass(frozen=True, order=True)
-class ListName:
-    """Name of a list: its night, and which list of that night it is.
-
-    Parameters
-    ----------
-    night : date
-        The night.
-    number : int
-        1 for the first list of a night.
-    """
-
-    night: date
-    number: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.night.isoformat()}" + (f".{self.number}" if self.number > 1 else "")
-
-    @classmethod
-    def parse(cls, name: str) -> ListName | None:
-        """Read a name; None where it is none."""
-        match = _NAME.fullmatch(name)
-        if match is None or match[2] == "1":
-            return None
-        try:
-            return cls(date.fromisoformat(match[1]), int(match[2] or 1))
-        except ValueError:
-            return None
 
 
 def list_names(paths: NightlyPaths) -> list[ListName]:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from xsaga.errors import RunError
 from xsaga.paths import ListPaths, NightlyPaths, RunPaths, placed
+from xsaga.run.list_names import ListName
 from xsaga.run.nightly_changes import (
     ADDED,
     CHANGED,
@@ -28,7 +29,7 @@ from xsaga.run.nightly_changes import (
 )
 from xsaga.run.nightly_fates import fates
 from xsaga.run.nightly_keys import read_key
-from xsaga.run.nightly_lists import ListName, PublishedList
+from xsaga.run.nightly_lists import PublishedList
 from xsaga.run.nightly_summary import NightSummary, loss_warning, reasons, tier_counts
 from xsaga.run.nightly_tiles import CarriedOver, TileTally
 from xsaga.run.session import Session

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,19 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsaga.errors import ConfigError, RunError
+from xsaga.paths import ListPaths, NightlyPaths
+from xsaga.run.list_names import NAME, ListName
 from xsaga.targets.target_list import LIST_FILE
-
-LISTS_FOLDER = "lists"
-"""Folder of the dated lists of nightly runs."""
-
-TARGETIDS_FILE = "targetids.parquet"
-"""Beside the lists: ``source_id`` and the ``targetid`` that a target was exported with."""
 
 OUT_FOLDER = "monitor"
 
 UNKNOWN_NIGHT = 0
-
-_DATED = re.compile(r"(?P<date>\d{4}-\d{2}-\d{2})(\.(?P<number>[1-9]\d*))?")
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,7 @@ class PublishedLists:
         where : Path
             A run folder, the folder of one list, a folder of nightly runs, or a Parquet file.
         targetids : Path, optional
-            File of TARGETIDs; by default `TARGETIDS_FILE` beside the lists, if it is there.
+            File of TARGETIDs; by default ``targetids.parquet`` beside the lists, if it is there.
 
         Raises
         ------
@@ -86,23 +79,24 @@ class PublishedLists:
         """
         if not where.exists():
             raise RunError(f"{where}: no such file or folder: give a run, or a list of targets")
-        dated = _dated_lists(where / LISTS_FOLDER)
+        nights = NightlyPaths(where)
+        dated = _dated_lists(nights.lists)
         if dated:
-            found = targetids or _existing(where / TARGETIDS_FILE)
+            found = targetids or _existing(nights.targetids)
             return cls(where, dated, found, where / OUT_FOLDER)
         path = where / LIST_FILE if where.is_dir() else where
         if not path.is_file():
             raise RunError(
-                f"{where}: neither {LIST_FILE} nor {LISTS_FOLDER}/YYYY-MM-DD is in it: give a run "
-                "folder that is ranked (`xsaga rank`), a folder of nightly runs, or a list"
+                f"{where}: neither {LIST_FILE} nor {nights.lists.name}/YYYY-MM-DD is in it: give a "
+                "run folder that is ranked (`xsaga rank`), a folder of nightly runs, or a list"
             )
         one = (PublishedList(path, "the list", UNKNOWN_NIGHT),)
         folder = path.resolve().parent
-        if folder.parent.name == LISTS_FOLDER:
-            root = folder.parent.parent
-            found = targetids or _existing(root / TARGETIDS_FILE)
-            return cls(where, one, found, root / f"{OUT_FOLDER}-{folder.name}")
-        found = targetids or _existing(path.parent / TARGETIDS_FILE)
+        nights = NightlyPaths(folder.parent.parent)
+        if folder.parent == nights.lists:
+            found = targetids or _existing(nights.targetids)
+            return cls(where, one, found, nights.folder / f"{OUT_FOLDER}-{folder.name}")
+        found = targetids or _existing(ListPaths(path.parent).targetids)
         return cls(where, one, found, path.parent / OUT_FOLDER)
 
     def in_force(self, night: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -150,27 +144,18 @@ def night_text(night: int) -> str:
 def _dated_lists(folder: Path) -> tuple[PublishedList, ...]:
     if not folder.is_dir():
         return ()
-    found: list[tuple[int, int, PublishedList]] = []
+    found: dict[ListName, Path] = {}
     for entry in folder.iterdir():
-        match = _DATED.fullmatch(entry.name)
-        if match is None or not entry.is_dir():
+        if not entry.is_dir() or not NAME.fullmatch(entry.name):
             continue  # `latest`, and what is being written
-        night = _night_of(entry, match["date"])
-        found.append(
-            (
-                night,
-                int(match["number"] or 1),
-                PublishedList(entry / LIST_FILE, entry.name, night),
-            )
-        )
-    return tuple(each for _, _, each in sorted(found, key=lambda item: item[:2]))
-
-
-def _night_of(entry: Path, text: str) -> int:
-    try:
-        return night_number(text)
-    except ConfigError:
-        raise RunError(f"{entry}: its name is no date: rename or remove it") from None
+        name = ListName.parse(entry.name)
+        if name is None:
+            raise RunError(f"{entry}: its name is no date: rename or remove it")
+        found[name] = entry
+    return tuple(
+        PublishedList(found[name] / LIST_FILE, str(name), night_number(name.night.isoformat()))
+        for name in sorted(found)
+    )
 
 
 def _existing(path: Path) -> Path | None:
