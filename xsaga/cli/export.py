@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from xsaga.cli.export_options import FormatOption, format_options, format_settings
+from xsaga.cli.export_options import FormatOption, export_settings, format_options
 from xsaga.errors import ExitCode, XsagaError
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from xsaga.targets.exports.desi_settings import DesiSettings
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -19,73 +17,6 @@ _EXAMPLE = """\b
 Example:
   xsaga export RUN --format desi-targets --format desi-secondary
 """
-
-_DESI: dict[str, dict[str, Any]] = {
-    "--survey": {"metavar": "NAME", "help": "main, or main2 to main5.  [default: main]"},
-    "--obsconditions": {
-        "metavar": "NAMES",
-        "help": "DARK, GRAY, BRIGHT or BACKUP; join several by '|'.  [default: DARK]",
-    },
-    "--numobs": {"type": int, "help": "Observations wanted of each target.  [default: 1]"},
-    "--unknown-release": {
-        "type": click.Choice(["refuse", "secondary"]),
-        "help": "What becomes of a source whose RELEASE desitarget does not know: given the "
-        "TARGETID of a secondary target, or refused.  [default: secondary]",
-    },
-    "--known-ids": {
-        "metavar": "FILE",
-        "type": click.Path(dir_okay=False, path_type=Path),
-        "help": "Parquet table of TARGETIDs given before, such as target-ids.parquet of an "
-        "earlier export: these sources keep theirs.",
-    },
-    "--secondary-name": {
-        "metavar": "NAME",
-        "help": "Program of desi-secondary and desi-tertiary.  [default: XSAGA_LOWZ]",
-    },
-    "--override/--no-override": {
-        "default": None,
-        "help": "Whether secondary targets get a fiber of their own where a primary target "
-        "exists.  [default: no]",
-    },
-    "--missing-flux": {
-        "type": float,
-        "metavar": "NMGY",
-        "help": "Written by desi-secondary where a source has no flux.  [default: refuse it]",
-    },
-    "--program": {"type": int, "help": "Number of the tertiary program; it needs one."},
-    "--goaltime": {
-        "type": float,
-        "metavar": "SECONDS",
-        "help": "Exposure time of a tertiary program.  [default: 1000 in DARK, 180 in BRIGHT]",
-    },
-    "--sbprof": {
-        "type": click.Choice(["ELG", "BGS", "PSF", "FLT"]),
-        "help": "Light profile that --goaltime is for.  [default: ELG in DARK, BGS in BRIGHT]",
-    },
-    "--checker": {
-        "metavar": "NAME",
-        "help": "Who looked at the targets, at most 7 letters; desi-tertiary and desi-too need it.",
-    },
-    "--mjd-begin": {"type": float, "help": "From when on desi-too may observe; it needs one."},
-    "--mjd-end": {"type": float, "help": "Until when desi-too may observe; it needs one."},
-    "--too-type": {"type": click.Choice(["FIBER", "TILE"]), "help": "[default: FIBER]"},
-    "--too-prio": {
-        "type": click.Choice(["LO", "HI"]),
-        "help": "The main survey takes HI with TILE only.  [default: LO]",
-    },
-}
-
-_SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "DESI": _DESI,
-}
-"""Options by the section of the help that they stand in; each is a field of ExportSettings."""
-
-
-def _settings(command: Command) -> Command:
-    for section, options in reversed(_SETTINGS.items()):
-        for name, how in reversed(options.items()):
-            command = click.option(name, cls=FormatOption, section=section, **how)(command)
-    return command
 
 
 def _known(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -138,7 +69,15 @@ class _ListsFormats(click.Command):
     type=_FOLDER,
     help="Folder in which each format gets its folder.  [default: exports/ beside the list]",
 )
-@_settings
+@click.option(
+    "--known-ids",
+    cls=FormatOption,
+    section=DesiSettings.title,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Parquet table of TARGETIDs given before, such as target-ids.parquet of an earlier "
+    "export: these sources keep theirs.",
+)
 @format_options
 def export(
     where: Path, formats: tuple[str, ...], out: Path | None, known_ids: Path | None, **options: Any
@@ -156,14 +95,10 @@ def export(
         secondary_ids,
     )
     from xsaga.targets.exports.left_out import LEFT_OUT_FILE, left_out_ids
-    from xsaga.targets.exports.settings import ExportSettings
     from xsaga.targets.target_list import read_target_list
 
-    given = format_settings(options)
-    given |= {name: value for name, value in options.items() if value is not None}
-    if known_ids is not None:
-        given["known_ids"] = read_known_ids(known_ids)
-    settings = ExportSettings(**given)
+    known = None if known_ids is None else read_known_ids(known_ids)
+    settings = export_settings(options, known_ids=known)
     listed = read_target_list(where)
     place = out if out is not None else listed.path.parent / "exports"
     failures: list[XsagaError] = []

@@ -15,7 +15,7 @@ import click
 
 from xsaga.cli.edge import file_trouble
 from xsaga.cli.export import export
-from xsaga.cli.export_options import format_settings
+from xsaga.cli.export_options import export_settings
 from xsaga.cli.options import SectionedCommand, config_options, with_options
 from xsaga.cli.run import ALL_SECTIONS, base_config
 from xsaga.errors import BusyError, ConfigError, XsagaError
@@ -155,8 +155,6 @@ def _trouble(error: Exception, night: date, latest: str, *, as_json: bool) -> st
 
 def _exports(texts: tuple[str, ...]) -> dict[str, ExportSettings]:
     """Read ``FORMAT [OPTIONS]`` as `xsaga export --format` would."""
-    from xsaga.targets.exports.settings import ExportSettings
-
     found: dict[str, ExportSettings] = {}
     for text in texts:
         try:
@@ -167,14 +165,10 @@ def _exports(texts: tuple[str, ...]) -> dict[str, ExportSettings]:
             asked = export.make_context("export", [".", "--format", name, *options])
         except click.UsageError as error:
             raise ConfigError(f"--export {text!r}: {error.format_message()}") from None
-        values = dict(asked.params)
-        if values.pop("known_ids") is not None or values.pop("out") is not None:
+        values = asked.params
+        if values["known_ids"] is not None or values["out"] is not None:
             raise ConfigError(
                 f"--export {text!r}: leave --out and --known-ids to the nightly lists"
             )
-        for other in ("where", "formats"):
-            del values[other]
-        given = format_settings(values)
-        given |= {key: value for key, value in values.items() if value is not None}
-        found[name] = ExportSettings(**given)
+        found[name] = export_settings(values)
     return found

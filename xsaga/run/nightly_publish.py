@@ -37,6 +37,7 @@ from xsaga.run.stages import jobs_of
 from xsaga.run.status import run_status
 from xsaga.run.tile import FAILURE_COLUMNS, WAITING, read_failures
 from xsaga.targets.exports.desi_ids import assign_targetids
+from xsaga.targets.exports.desi_settings import DESI_FORMATS
 from xsaga.targets.exports.export import export
 from xsaga.targets.exports.known_ids import read_known_ids, write_known_ids
 from xsaga.targets.exports.placing import LOCK_FILE
@@ -47,9 +48,6 @@ ROUNDING = {"float32": 1e-4}
 OTHER_ROUNDING = 2e-3
 """Differences of p_lowz that a score made anew may have by its precision alone: ten times, and
 twice, what `xsaga.model.scoring` allows for another order of the same cutouts."""
-
-_DESI = "desi-"
-"""How the names of formats begin that hold TARGETIDs."""
 
 _TILE_COLUMNS = ("candidates", "settings", "photometry", "scoring")
 
@@ -169,7 +167,7 @@ def _export(
     ids = listed.targets["source_id"].to_numpy(np.int64)
     for name, chosen in exports.items():
         settings = chosen
-        if name.startswith(_DESI):
+        if name.startswith(DESI_FORMATS):
             given = assign_targetids(listed.targets, replace(chosen, known_ids=known))
             new = (given != ids) & ~np.isin(ids, known["source_id"])
             fresh = pd.DataFrame({"source_id": ids[new], "targetid": given[new]})
@@ -178,7 +176,7 @@ def _export(
         export(listed, name, place.exports(name), settings)
     if exports:
         (place.folder / "exports" / LOCK_FILE).unlink(missing_ok=True)
-    if len(known) or any(name.startswith(_DESI) for name in exports):
+    if len(known) or any(name.startswith(DESI_FORMATS) for name in exports):
         with placed(place.targetids) as temporary:
             write_known_ids(temporary, known)
 

@@ -19,7 +19,8 @@ from xsaga.targets.exports.desi_ids import (
     release_of_survey,
     scnd_bits,
 )
-from xsaga.targets.exports.settings import SURVEYS, ExportSettings
+from xsaga.targets.exports.desi_settings import SURVEYS
+from xsaga.targets.exports.settings import ExportSettings
 
 PLAIN = ExportSettings()
 

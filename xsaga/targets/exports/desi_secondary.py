@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from xsaga.catalog.identifiers import decode_targetid
 from xsaga.errors import ConfigError, TargetsError
 from xsaga.targets.exports.desi_ids import FIRST_BIT, keeps_targetid, scnd_bits
+from xsaga.targets.exports.desi_settings import MIN_FLUX
 from xsaga.targets.exports.desi_values import (
     BANDS,
     epochs,
@@ -28,7 +29,7 @@ from xsaga.targets.exports.desi_values import (
     require,
 )
 from xsaga.targets.exports.export_format import ExportFormat
-from xsaga.targets.exports.settings import MIN_FLUX, ExportSettings
+from xsaga.targets.exports.settings import ExportSettings
 from xsaga.targets.fits_parts import primary_hdu, records, set_provenance, table_rows
 from xsaga.targets.provenance import Provenance
 from xsaga.targets.target_list import TargetList

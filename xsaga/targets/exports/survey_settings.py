@@ -20,17 +20,22 @@ TIER_MARK = "{tier}"
 
 
 @dataclass(frozen=True)
-class FormatSettings:
+class OptionGroup:
+    """Options that stand together in the help."""
+
+    title: ClassVar[str]
+    """What the help calls them."""
+
+    prefix: ClassVar[str]
+    """Begin of these options on the command line; empty for none."""
+
+
+@dataclass(frozen=True)
+class FormatSettings(OptionGroup):
     """Options of one format."""
 
     format_name: ClassVar[str]
     """Name of the format in the registry."""
-
-    title: ClassVar[str]
-    """What the help calls it."""
-
-    prefix: ClassVar[str]
-    """Begin of its options on the command line."""
 
 
 @dataclass(frozen=True)
@@ -214,8 +219,8 @@ GROUPS: Final[dict[str, type[FormatSettings]]] = {
 
 
 def option_name(prefix: str, name: str) -> str:
-    """Option of a setting on the command line, such as ``--pfs-exptime``."""
-    return f"--{prefix}-{name.replace('_', '-')}"
+    """Option of a setting on the command line, such as ``--pfs-exptime`` or ``--numobs``."""
+    return "--" + "-".join(filter(None, (prefix, name.replace("_", "-"))))
 
 
 def _option(settings: FormatSettings, name: str) -> str:
