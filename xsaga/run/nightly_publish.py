@@ -36,7 +36,7 @@ from xsaga.run.session import Session
 from xsaga.run.stages import jobs_of
 from xsaga.run.status import run_status
 from xsaga.run.tile import FAILURE_COLUMNS, WAITING, read_failures
-from xsaga.targets.exports.desi_ids import assign_targetids
+from xsaga.targets.exports.desi_ids import assign_targetids, ids_after
 from xsaga.targets.exports.desi_settings import DESI_FORMATS
 from xsaga.targets.exports.export import export
 from xsaga.targets.exports.known_ids import read_known_ids, write_known_ids
@@ -164,14 +164,12 @@ def _export(
     known = pd.DataFrame({"source_id": [], "targetid": []}, dtype=np.int64)
     if last is not None and last.paths.targetids.is_file():
         known = read_known_ids(last.paths.targetids)
-    ids = listed.targets["source_id"].to_numpy(np.int64)
     for name, chosen in exports.items():
         settings = chosen
         if name.startswith(DESI_FORMATS):
-            given = assign_targetids(listed.targets, replace(chosen, known_ids=known))
-            new = (given != ids) & ~np.isin(ids, known["source_id"])
-            fresh = pd.DataFrame({"source_id": ids[new], "targetid": given[new]})
-            known = pd.concat([known, fresh], ignore_index=True)
+            before = replace(chosen, known_ids=known)
+            known = ids_after(listed.targets, assign_targetids(listed.targets, before), before)
+            known = known[known["source_id"] != known["targetid"]]
             settings = replace(chosen, known_ids=known)
         export(listed, name, place.exports(name), settings)
     if exports:
