@@ -123,6 +123,18 @@ class BrickSource:
         brick = shelf.get(index.brick(0))
         return brick.release if isinstance(brick, Brick) else ""
 
+    def order(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Put positions of one brick together, bricks along rows of declination.
+
+        Positions that no brick holds come last.
+        """
+        if not len(ra):
+            return np.zeros(0, dtype=np.int64)
+        homes = find_homes(ra, dec, self._regions)
+        reached = homes.depth > -self._spec.size
+        groups = _by_brick(homes, np.flatnonzero(reached), self._regions)
+        return np.concatenate([*groups, np.flatnonzero(~reached)])
+
     def cutouts(
         self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
     ) -> Iterator[CutoutBatch]:

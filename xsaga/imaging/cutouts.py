@@ -112,6 +112,13 @@ class CutoutSource(Protocol):
     def release(self) -> str:
         """Image release, as a model's card names it, e.g. ``ls-dr9``; empty if not known."""
 
+    def order(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Give the order in which cutouts of positions in degrees are best asked for.
+
+        It follows from the positions and what the imaging covers alone, so that it is the same
+        whenever it is asked for.
+        """
+
     def cutouts(
         self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
     ) -> Iterator[CutoutBatch]:

@@ -301,9 +301,11 @@ class ArrivingCutouts:
         """How pixels are kept."""
         return self.writer.dtype
 
-    def __getitem__(self, rows: slice) -> NDArray[np.floating]:
-        start, stop, _ = rows.indices(len(self.source_id))
-        return self.writer.read(start, stop)
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.floating]:
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self.source_id))
+            return self.writer.read(start, stop)
+        return np.concatenate([self.writer.read(row, row + 1) for row in rows.tolist()])
 
 
 @dataclass(frozen=True)
@@ -356,7 +358,7 @@ class CheckedImages:
         """How pixels are kept."""
         return self.stored.images.dtype
 
-    def __getitem__(self, rows: slice) -> NDArray[np.floating]:
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.floating]:
         images, index = self.stored.images[rows], self.stored.index.iloc[rows]
         kept = (index["row"] >= 0).to_numpy()
         rotten = np.flatnonzero(_checksums(images[kept]) != index["crc32"].to_numpy()[kept])

@@ -33,6 +33,7 @@ from xsaga.run.folder import (
 )
 from xsaga.run.imaging import check_imaging, open_imaging
 from xsaga.run.log import RunLog
+from xsaga.run.pipeline import TileWork
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.tiles import check_order
 from xsaga.targets.provenance import InputFile, Provenance, WeightsRecord
@@ -134,6 +135,15 @@ class Session(Parts):
             source.close()
             raise
         return source
+
+    @property
+    def tile_work(self) -> TileWork:
+        """With what the tiles of the run are brought to their scores."""
+        return TileWork(
+            imaging=lambda: self.imaging,
+            scorers=(self.scorer,),
+            warn=lambda text: self.log.event("warning", text),
+        )
 
     def close(self) -> None:
         """Close what was opened."""
