@@ -79,6 +79,17 @@ class CutoutBatch:
     def __len__(self) -> int:
         return len(self.index)
 
+    def part(self, rows: NDArray[np.int64], index: NDArray[np.int64]) -> CutoutBatch:
+        """Give some rows, which answer the positions of `index`, shape (M,)."""
+        return CutoutBatch(
+            index=index,
+            images=self.images[rows],
+            coverage=self.coverage[rows],
+            status=self.status[rows],
+            reason=[self.reason[row] for row in rows],
+            origin=[self.origin[row] for row in rows],
+        )
+
 
 @dataclass(frozen=True)
 class ImagingFiles:

@@ -34,6 +34,7 @@ from xsaga.run.folder import (
 from xsaga.run.imaging import check_imaging, open_imaging
 from xsaga.run.log import RunLog
 from xsaga.run.pipeline import TileWork
+from xsaga.run.waiting_sources import WaitingCandidates
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.tiles import check_order
 from xsaga.targets.provenance import InputFile, Provenance, WeightsRecord
@@ -120,7 +121,8 @@ class Session(Parts):
     @cached_property
     def imaging(self) -> CutoutSource:
         """The source of cutouts, opened and checked against the model when first used."""
-        source = open_imaging(self.config.imaging)
+        waiting = WaitingCandidates(self.paths, self.config.footprint.order)
+        source = open_imaging(self.config.imaging, waiting, self.paths.set_aside)
         release = source.release
         if self.config.model.any_release and release not in self.scorer.card.image_release:
             self.log.event(
