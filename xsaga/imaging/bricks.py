@@ -342,12 +342,22 @@ class BrickSource:
         tables = brick_table_files(self._tree.root)
         return ImagingFiles(str(self._tree.root), (*tables, *sorted(paths)), self._tree.cached)
 
-    def close(self) -> None:
-        """Stop the decoding processes and let go of the tree."""
+    def count_bricks(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> int:
+        """Count the bricks that positions in degrees lie in."""
+        homes = find_homes(ra, dec, self._regions)
+        here = homes.depth > -self._spec.size
+        return len(np.unique(np.stack([homes.region[here], homes.number[here]]), axis=1).T)
+
+    def close_bricks(self) -> None:
+        """Stop the decoding processes and give memory back; the tree stays open."""
         self._shelf.close()
         self._decoder.close()
         if self._set_aside is not None:
             self._set_aside.close()
+
+    def close(self) -> None:
+        """Stop the decoding processes and let go of the tree."""
+        self.close_bricks()
         self._tree.close()
 
 
