@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import IO, Any
 
 
+READY = b"ready\n"
+
+
 class TookLongerError(Exception):
     """A process did not end in the time that was given."""
 
@@ -87,6 +90,8 @@ class Preloaded:
             stdout=subprocess.PIPE,
             bufsize=0,
         )
+        assert self._server.stdout is not None
+        assert self._server.stdout.readline() == READY
 
     def begin(self, *arguments: object, file_limit: int | None = None) -> Begun:
         """Begin ``xsaga <arguments>``; no file may grow beyond `file_limit` bytes."""
@@ -121,6 +126,7 @@ def _serve() -> None:
     import xsaga.run.train  # noqa: F401 - for the forks
     from xsaga.cli import main as command
 
+    os.write(1, READY)
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()

@@ -57,6 +57,7 @@ def two_bricks(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
     return tree.finish(), ra, dec
 
 
+@pytest.mark.usefixtures("decoded_by_processes")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_brick_is_opened_once_whatever_the_order_of_the_calls(
     two_bricks: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path, workers: int

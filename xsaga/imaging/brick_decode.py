@@ -31,6 +31,9 @@ from xsaga.imaging.brick_cells import CELL, DecodeRates, Pieces, pieces_of
 from xsaga.imaging.fits_check import DAMAGE, check_complete, one_line
 from xsaga.imaging.tangent import TangentGrid, cd_matrix
 
+SHARED_PIXELS = 3_000_000
+"""Pixels of all bands from which on processes decode a brick: fewer take 0.1 s, a process 0.7 s."""
+
 SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - where Linux keeps it, often small
 RESERVE = 64 << 20
 
@@ -162,10 +165,12 @@ class BrickDecoder:
     def room(self, shape: tuple[int, int, int], *, whole: bool) -> BrickPlanes:
         """Give memory for a brick: shared where several processes are to write to it.
 
-        Starting processes takes as long as decoding a brick, so they start for whole planes only.
+        Starting processes takes as long as decoding a brick, so they start for whole planes of
+        some size only.
         """
-        several = self.workers > 1 and (whole or self._pool is not None)
-        return BrickPlanes(shape, shared=several and _room_to_share(5 * int(np.prod(shape))))
+        pixels = int(np.prod(shape))
+        several = self.workers > 1 and pixels >= SHARED_PIXELS and (whole or self._pool is not None)
+        return BrickPlanes(shape, shared=several and _room_to_share(5 * pixels))
 
     def decode(self, tasks: Sequence[DecodeTask], planes: BrickPlanes) -> list[bool]:
         """Decode files into `planes`.
