@@ -150,7 +150,7 @@ def brick_share(memory: float, processes: int | None = None) -> BrickShare:
     workers = int(np.clip((left - 3 * BRICK_BYTES) // PROCESS_BYTES, 1, most))
     if workers > 1:
         left -= workers * PROCESS_BYTES
-    return BrickShare(workers, max(int(left), 0))
+    return BrickShare(workers, max(int(left - BRICK_BYTES), 0))  # one may be spare
 
 
 def _files(path: Path, spec: CutoutSpec, release: str) -> FileSource:
