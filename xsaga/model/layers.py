@@ -230,20 +230,21 @@ class ApertureLight(nn.Module):
         Number of quantities to give.
     """
 
+    widths: torch.Tensor
+
     def __init__(self, bands: int, widths: tuple[float, ...], outputs: int) -> None:
         super().__init__()
-        self.widths = widths
+        self.register_buffer("widths", torch.tensor(widths), persistent=False)
         self.norm = nn.BatchNorm1d(bands * len(widths))
         self.first = nn.Linear(bands * len(widths), outputs)
         self.second = nn.Linear(outputs, outputs)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Give quantities (N, outputs) of stretched images (N, bands, H, H)."""
-        size = images.shape[-1]
+        size = int(images.shape[-1])  # a constant, also where the network is traced
         linear = torch.sinh(images.float().clamp(-_LARGEST, _LARGEST))
         offset = torch.arange(size, device=images.device, dtype=torch.float32) - (size - 1) / 2
-        width = torch.tensor(self.widths, device=images.device)
-        profile = torch.exp(-0.5 * (offset / width[:, None]) ** 2)
+        profile = torch.exp(-0.5 * (offset / self.widths[:, None]) ** 2)
         profile = profile / (profile**2).sum(1, keepdim=True).sqrt()  # noise stays that of a pixel
         light = torch.einsum("nbij,ki,kj->nbk", linear, profile, profile)
         measured = self.norm(torch.asinh(light).flatten(1))
@@ -315,7 +316,7 @@ def centred_mean(maps: torch.Tensor, width: float) -> torch.Tensor:
     -------
     Tensor of float32, shape (N, channels)
     """
-    size = maps.shape[-1]
+    size = int(maps.shape[-1])
     offset = (torch.arange(size, device=maps.device, dtype=torch.float32) + 0.5) / size - 0.5
     profile = torch.exp(-0.5 * (offset / width) ** 2)
     weight = profile[:, None] * profile

@@ -151,7 +151,7 @@ def image_statistics(images: torch.Tensor, softening: torch.Tensor) -> torch.Ten
         from pixel to pixel; and the logarithm of the mean flux of the central pixels, in
         softenings.
     """
-    size = images.shape[-1]
+    size = int(images.shape[-1])  # a constant, also where this is traced
     step = max(1, size // _ROWS)
     rows = images[:, :, step // 2 :: step].float() / softening
     has_data = rows != 0
