@@ -231,6 +231,15 @@ class ImagingConfig:
     retries: int = _key(
         4, KeyInfo("Further tries of a request that failed.", "--retries", "N", result=False)
     )
+    memory: float = _key(
+        4.0,
+        KeyInfo(
+            "Memory that fetching and scoring stay within, GB (2 or more).",
+            "--memory",
+            "GB",
+            result=False,
+        ),
+    )
 
 
 @dataclass(frozen=True)
