@@ -36,6 +36,8 @@ class BatchStep(nn.Module):
     ----------
     members : int
         Number of networks.
+    bands : int
+        Image planes.
     quantities : int
         Of the catalog's photometry that the members take.
     """
@@ -55,6 +57,7 @@ class BatchStep(nn.Module):
         self.stretch = stretch
         self.dtype = DTYPES[precision]
         self.members = len(networks)
+        self.bands = networks[0].architecture.bands
         self.quantities = networks[0].architecture.photometry
         self.networks = nn.ModuleList(inference_copy(each, device, self.dtype) for each in networks)
         self.space = None if feature_space is None else feature_space.to(device)
@@ -74,8 +77,8 @@ class BatchStep(nn.Module):
         Returns
         -------
         Tensor of float32, shape (N, members + 2)
-            Logits; how unfamiliar the image is (NaN without a feature space); 1 where the pixels
-            are finite, else 0, and the rest is of no use.
+            Logits; how unfamiliar the image is (NaN without a feature space); 1 where the image
+            holds pixels and all are finite, else 0, and the rest is of no use.
         """
         return self.of_stretched(self.stretch.of(pixels.float()).to(self.dtype), pixels, photometry)
 
@@ -96,5 +99,6 @@ class BatchStep(nn.Module):
             # Features without photometry: whether a cutout is familiar, its pixels alone tell.
             statistics = image_statistics(pixels, self.softening)
             distance = self.space.distance(first.joined(seen), statistics)
-        finite = pixels.float().sum((1, 2, 3)).abs() < torch.inf
-        return torch.stack([*logits, distance, finite.float()], dim=1)
+        light = pixels.float().abs().sum((1, 2, 3))
+        usable = (light > 0) & (light < torch.inf)
+        return torch.stack([*logits, distance, usable.float()], dim=1)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xsaga.errors import ModelError
-from xsaga.model.device import DTYPES, Precision, exact_float32
+from xsaga.model.batch_step import BatchStep
+from xsaga.model.device import Precision
+from xsaga.model.engines import Engine, EngineName, Grid, make_engine
 from xsaga.model.images import ImageArray
-from xsaga.model.network import CutoutNetwork, inference_copy
-from xsaga.model.novelty import FeatureSpace, image_statistics
+from xsaga.model.network import CutoutNetwork
+from xsaga.model.novelty import FeatureSpace
 from xsaga.model.photometry import checked_photometry
-from xsaga.model.preprocess import Stretch, resample
-
-DEFAULT_BATCH = {"cpu": 64, "cuda": 512}
-"""Images in a batch: on a CPU few enough for its caches, on a GPU enough to fill it."""
+from xsaga.model.preprocess import Stretch
 
 
 class BatchedNetworks:
@@ -28,27 +26,18 @@ class BatchedNetworks:
 
     Parameters
     ----------
-    networks : sequence of CutoutNetwork
-        Members; they are copied.
-    stretch : Stretch
-        What the members were trained on.
-    device : torch.device
-        Where to run.
-    precision : Precision
-        Of the convolutions.
-    batch_size : int, optional
-        Images in a batch; `DEFAULT_BATCH` of the device if not given.
-    feature_space : FeatureSpace, optional
-        Of the first member, to tell how unfamiliar images are.
-
-    Raises
-    ------
-    ModelError
-        If the batch size is not positive.
+    engine : Engine
+        What runs the members.
     """
 
-    def __init__(
-        self,
+    def __init__(self, engine: Engine, step: BatchStep) -> None:
+        self.engine = engine
+        self._members, self._quantities = step.members, step.quantities
+        self._pinned = step.softening.device.type == "cuda"
+
+    @classmethod
+    def of(
+        cls,
         networks: Sequence[CutoutNetwork],
         stretch: Stretch,
         *,
@@ -56,18 +45,10 @@ class BatchedNetworks:
         precision: Precision,
         batch_size: int | None = None,
         feature_space: FeatureSpace | None = None,
-    ) -> None:
-        self.device = device
-        self.batch_size = DEFAULT_BATCH[device.type] if batch_size is None else batch_size
-        if self.batch_size < 1:
-            raise ModelError(f"batch size {self.batch_size}: it must be 1 or more")
-        self._stretch = stretch
-        self._dtype = DTYPES[precision]
-        self._networks = [inference_copy(network, device, self._dtype) for network in networks]
-        self._space = None if feature_space is None else feature_space.to(device)
-        self._softening = torch.tensor(stretch.softening, device=device)[:, None, None]
+    ) -> BatchedNetworks:
+        """Make them ready on torch.
 
-    def logits(
+XX    def logits(
         self,
         images: ImageArray,
         *,

@@ -230,11 +230,9 @@ class ApertureLight(nn.Module):
         Number of quantities to give.
     """
 
-    widths: torch.Tensor
-
     def __init__(self, bands: int, widths: tuple[float, ...], outputs: int) -> None:
         super().__init__()
-        self.register_buffer("widths", torch.tensor(widths), persistent=False)
+        self.widths = widths
         self.norm = nn.BatchNorm1d(bands * len(widths))
         self.first = nn.Linear(bands * len(widths), outputs)
         self.second = nn.Linear(outputs, outputs)
@@ -242,9 +240,12 @@ class ApertureLight(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Give quantities (N, outputs) of stretched images (N, bands, H, H)."""
         size = int(images.shape[-1])  # a constant, also where the network is traced
-        linear = torch.sinh(images.float().clamp(-_LARGEST, _LARGEST))
+        # sinh written out: engines that convert the network have a fast exponential, not a fast sinh
+        bounded = images.float().clamp(-_LARGEST, _LARGEST)
+        linear = (bounded.exp() - (-bounded).exp()) / 2
         offset = torch.arange(size, device=images.device, dtype=torch.float32) - (size - 1) / 2
-        profile = torch.exp(-0.5 * (offset / self.widths[:, None]) ** 2)
+        # Width by width: a tensor of widths would be a copy from the host, which no GPU can capture.
+        profile = torch.stack([torch.exp(-0.5 * (offset / width) ** 2) for width in self.widths])
         profile = profile / (profile**2).sum(1, keepdim=True).sqrt()  # noise stays that of a pixel
         light = torch.einsum("nbij,ki,kj->nbk", linear, profile, profile)
         measured = self.norm(torch.asinh(light).flatten(1))

@@ -120,7 +120,7 @@ class Stretch:
         scaled = images * scale
         size = scaled.abs()
         stretched = (size * size).add_(1).sqrt_().add_(size).log_()
-        return stretched.copysign_(scaled)
+        return stretched.mul_(scaled.sign())
 
 
 def _viewer(images: torch.Tensor) -> torch.Tensor:
