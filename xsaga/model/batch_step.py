@@ -77,8 +77,9 @@ class BatchStep(nn.Module):
         Returns
         -------
         Tensor of float32, shape (N, members + 2)
-            Logits; how unfamiliar the image is (NaN without a feature space); 1 where the image
-            holds pixels and all are finite, else 0, and the rest is of no use.
+            Logits; how unfamiliar the image is (NaN without a feature space); 1 where its pixels
+            are finite, else 0; and −1 for an image that holds nothing but zeros. Where it is not
+            1 the rest is of no use.
         """
         return self.of_stretched(self.stretch.of(pixels.float()).to(self.dtype), pixels, photometry)
 
@@ -100,5 +101,5 @@ class BatchStep(nn.Module):
             statistics = image_statistics(pixels, self.softening)
             distance = self.space.distance(first.joined(seen), statistics)
         light = pixels.float().abs().sum((1, 2, 3))
-        usable = (light > 0) & (light < torch.inf)
-        return torch.stack([*logits, distance, usable.float()], dim=1)
+        state = (light < torch.inf).float() - 2 * (light == 0).float()
+        return torch.stack([*logits, distance, state], dim=1)

@@ -79,7 +79,7 @@ def make_engine(
     *,
     device: torch.device,
     precision: Precision,
-    size: int,
+    size: int | None = None,
     batch_size: int | None = None,
 ) -> Engine:
     """Prepare an engine.
@@ -89,13 +89,13 @@ def make_engine(
     name : {'eager', 'openvino'}
         Which.
     step : BatchStep
-        What it runs, on `device` and in `precision`.
+        What it runs, on `device`.
     device : torch.device
         Where.
     precision : Precision
         Of the convolutions.
-    size : int
-        Pixels on a side that the networks see.
+    size : int, optional
+        Pixels on a side that the networks see; OpenVINO needs to know.
     batch_size : int, optional
         Images in a batch; what suits the engine if not given.
 
@@ -115,6 +115,8 @@ def make_engine(
 
         if device.type != "cpu":
             raise ModelError(f"engine 'openvino' runs on a CPU, not on {device}: use eager or auto")
+        if size is None:
+            raise ModelError("engine 'openvino': give the size of the cutouts")
         return OpenVinoEngine(step, precision=precision, size=size, batch_size=batch_size)
     if device.type == "cuda":
         from xsaga.model.gpu_engine import GpuEngine

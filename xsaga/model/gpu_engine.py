@@ -38,8 +38,8 @@ class GpuEngine:
     ) -> None:
         self.batch_size = batch_size or self.BATCH
         self._step, self._device = step, device
-        self._copying = torch.cuda.Stream(device)
-        self._computing = torch.cuda.Stream(device)
+        self._copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._computing = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         shape = (self.batch_size, step.members + 2)
         self._answers = [torch.empty(shape, pin_memory=True) for _ in range(self.slots)]
         self._done = [torch.cuda.Event() for _ in range(self.slots)]  # type: ignore[no-untyped-call]

@@ -240,11 +240,11 @@ class ApertureLight(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Give quantities (N, outputs) of stretched images (N, bands, H, H)."""
         size = int(images.shape[-1])  # a constant, also where the network is traced
-        # sinh written out: engines that convert the network have a fast exponential, not a fast sinh
+        # sinh written out: OpenVINO has a fast exponential, but no fast sinh.
         bounded = images.float().clamp(-_LARGEST, _LARGEST)
         linear = (bounded.exp() - (-bounded).exp()) / 2
         offset = torch.arange(size, device=images.device, dtype=torch.float32) - (size - 1) / 2
-        # Width by width: a tensor of widths would be a copy from the host, which no GPU can capture.
+        # Width by width: a tensor of them would be copied from the host, which stops a GPU's graph.
         profile = torch.stack([torch.exp(-0.5 * (offset / width) ** 2) for width in self.widths])
         profile = profile / (profile**2).sum(1, keepdim=True).sqrt()  # noise stays that of a pixel
         light = torch.einsum("nbij,ki,kj->nbk", linear, profile, profile)
