@@ -295,7 +295,18 @@ class ModelConfig:
             "PRECISION",
         ),
     )
-    batch_size: int = _key(128, KeyInfo("Cutouts scored at once.", "--batch-size", "N"))
+    engine: Literal["auto", "eager", "openvino"] = _key(
+        "auto",
+        KeyInfo(
+            "What runs the network: eager (torch), openvino, or auto: the fastest in a short trial.",
+            "--engine",
+            "ENGINE",
+            result=False,  # the engine that is chosen is recorded beside the configuration
+        ),
+    )
+    batch_size: int = _key(
+        0, KeyInfo("Cutouts scored at once; 0: what suits the engine.", "--batch-size", "N")
+    )
 
 
 @dataclass(frozen=True)
