@@ -125,13 +125,45 @@ def test_requests_are_never_closer_than_the_rate_allows(rate: float, gaps: list[
     assert times[-1] <= 100 + sum(gaps) + len(gaps) / rate + 1e-6
 
 
-def test_threads_share_the_rate() -> None:
-    waits: list[float] = []
-    pace = RequestPace(4, clock=lambda: 0.0, sleep=waits.append)
+def test_threads_share_the_rate(clock) -> None:
+    taken: list[float] = []
+    pace = RequestPace(4, clock=clock, sleep=clock.sleep)
+
+    def take(_: int) -> None:
+        pace.wait()
+        taken.append(clock.now)
+
     with ThreadPoolExecutor(8) as pool:
-        for _ in range(8):
-            pool.submit(pace.wait)
-    assert sorted(waits) == [number / 4 for number in range(1, 8)]
+        list(pool.map(take, range(8)))
+    assert clock.now == 100 + 7 / 4
+    assert sum(clock.sleeps) == 7 / 4
+
+
+def test_a_hold_is_for_those_who_wait_already(clock) -> None:
+    pace = RequestPace(1, clock=clock, sleep=lambda seconds: slept(seconds))
+    held = False
+
+    def slept(seconds: float) -> None:
+        nonlocal held
+        clock.sleep(seconds)
+        if not held:
+            held = True
+            pace.hold(30)
+
+    pace.wait()
+    pace.wait()
+    assert clock.now == 131
+    pace.wait()
+    assert clock.now == 132
+
+
+def test_sleeping_too_long_brings_no_requests_together(clock) -> None:
+    pace = RequestPace(10, clock=clock, sleep=lambda seconds: clock.sleep(seconds + 0.07))
+    times = []
+    for _ in range(5):
+        pace.wait()
+        times.append(clock.now)
+    assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
 
 
 def test_retries_keep_to_the_rate(serve, client, clock) -> None:
@@ -338,13 +370,13 @@ def test_redirects_to_another_host_are_not_followed(serve, client) -> None:
     with serve() as (other, target):
         away = Fault(status=302, headers={"Location": f"{target}?token=hush"})
         with (
-            serve([away]) as (_, url),
+            serve([away] * 3) as (_, url),
             pytest.raises(HttpFailure, match="redirected to another host") as caught,
         ):
             client().get(url)
         assert other.seen == []
     assert "hush" not in str(caught.value)
-    assert caught.value.attempts == 1
+    assert caught.value.refused
 
 
 def test_endless_redirects_end(serve, client) -> None:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # errors of usage come at once, and processes that decode bricks do not load them.
 
 ALL_SECTIONS = ("footprint", "catalog", "cuts", "imaging", "store", "model", "rank", "exclude")
-SPEED_KEYS = tuple(f"imaging.{name}" for name in ("connections", "rate", "timeout", "retries"))
+SPEED_KEYS = tuple(
+    f"imaging.{name}" for name in ("connections", "rate", "timeout", "retries", "max_outage")
+)
 
 _where = click.argument("where", metavar="[CONFIG.toml|RUN]", required=False, type=click.Path())
 _run_folder = click.argument("where", metavar="RUN", type=click.Path(file_okay=False))

@@ -119,7 +119,7 @@ class Session(Parts):
     @cached_property
     def imaging(self) -> CutoutSource:
         """The source of cutouts, opened and checked against the model when first used."""
-        source = open_imaging(self.config.imaging)
+        source = open_imaging(self.config.imaging, lambda text: self.log.event("imaging", text))
         release = source.release
         if self.config.model.any_release and release not in self.scorer.card.image_release:
             self.log.event(
