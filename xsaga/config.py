@@ -240,6 +240,15 @@ class ImagingConfig:
             result=False,
         ),
     )
+    memory: float = _key(
+        4.0,
+        KeyInfo(
+            "Memory that fetching and scoring stay within, GB (2 or more).",
+            "--memory",
+            "GB",
+            result=False,
+        ),
+    )
 
 
 @dataclass(frozen=True)

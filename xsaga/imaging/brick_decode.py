@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -26,25 +27,24 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
+from xsaga.imaging.brick_cells import CELL, DecodeRates, Pieces, pieces_of
 from xsaga.imaging.fits_check import DAMAGE, check_complete, one_line
 from xsaga.imaging.tangent import TangentGrid, cd_matrix
-
-CELL = 100
-"""Pixels on a side of the pieces that are decoded: the compression tiles of public coadds."""
-
-WHOLE_FRACTION = 0.45
-"""Share of cells beyond which a whole plane is decoded: it costs less per cell than pieces do."""
 
 SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - where Linux keeps it, often small
 RESERVE = 64 << 20
 
 
+def processors() -> int:
+    """Count the processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
 class BrickUnusable(ImagingError):  # noqa: N818 - an outcome of one brick, named as such
     """A file of a brick that is there but cannot be used; the message names it."""
-
-
-Pieces = tuple[tuple[slice, slice], ...]
-"""(rows, columns) of the parts of a plane to decode."""
 
 
 class BrickPlanes:
@@ -97,26 +97,74 @@ class DecodeTask:
     band: int
     pieces: Pieces | None
 
+    def cells(self, shape: tuple[int, int]) -> int:
+        """Count the cells to decode in a plane of so many rows and columns."""
+        whole = ((slice(0, shape[0]), slice(0, shape[1])),)
+        return sum(
+            -(-(rows.stop - rows.start) // CELL) * -(-(columns.stop - columns.start) // CELL)
+            for rows, columns in self.pieces or whole
+        )
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What came of a task.
+
+    Parameters
+    ----------
+    not_finite : bool
+        Whether some pixels are not finite.
+    seconds : float
+        How long it took.
+    """
+
+    not_finite: bool
+    seconds: float
+
 
 class BrickDecoder:
-    """Decodes planes, in several processes where that helps.
+    """Decodes planes, in several processes where that helps; safe to share by threads.
 
     Parameters
     ----------
     workers : int
         Processes; with 1, everything is done in this process. They start when first needed.
+
+    Attributes
+    ----------
+    workers : int
+        Processes.
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._starting = threading.Lock()
+        self._rates = DecodeRates()
+
+    def pieces(self, cells: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Pieces | None:
+        """Choose the cheaper way to decode.
+
+        Parameters
+        ----------
+        cells : ndarray of bool, shape (rows, columns)
+            Cells that are not decoded and needed.
+        wanted : ndarray of bool, shape (rows, columns)
+            All cells that were needed so far.
+
+        Returns
+        -------
+        Pieces or None
+            Rectangles to decode; None for the whole plane.
+        """
+        return None if self._rates.prefer_whole(wanted) else pieces_of(cells)
 
     def room(self, shape: tuple[int, int, int], *, whole: bool) -> BrickPlanes:
         """Give memory for a brick: shared where several processes are to write to it.
 
         Starting processes takes as long as decoding a brick, so they start for whole planes only.
         """
-        several = self._workers > 1 and (whole or self._pool is not None)
+        several = self.workers > 1 and (whole or self._pool is not None)
         return BrickPlanes(shape, shared=several and _room_to_share(5 * int(np.prod(shape))))
 
     def decode(self, tasks: Sequence[DecodeTask], planes: BrickPlanes) -> list[bool]:
@@ -134,82 +182,40 @@ class BrickDecoder:
         OSError
             When a file cannot be read.
         """
-        shape = planes.images.shape
+        decoded = self._decode(tasks, planes)
+        shape = planes.images.shape[1:]
+        for task, done in zip(tasks, decoded, strict=True):
+            self._rates.count(task.cells(shape), done.seconds, whole=task.pieces is None)
+        return [done.not_finite for done in decoded]
+
+    def _decode(self, tasks: Sequence[DecodeTask], planes: BrickPlanes) -> list[Decoded]:
         if planes.block is None:
             return [_decode(task, planes.images, planes.has_data) for task in tasks]
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._workers, mp_context=get_context("spawn"), initializer=_prepare_worker
-            )
-        name = planes.block.name
+        shape, name = planes.images.shape, planes.block.name
         try:
-            futures = [self._pool.submit(_decode_shared, task, name, shape) for task in tasks]
+            futures = [
+                self._processes().submit(_decode_shared, task, name, shape) for task in tasks
+            ]
             wait(futures)  # none may write any more when the first error is raised
             return [future.result() for future in futures]
         except BrokenProcessPool:  # killed, perhaps for want of memory: go on without processes
-            self._pool, self._workers = None, 1
+            self.workers = 1
             return [_decode(task, planes.images, planes.has_data) for task in tasks]
+
+    def _processes(self) -> ProcessPoolExecutor:
+        with self._starting:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    self.workers, mp_context=get_context("spawn"), initializer=_prepare_worker
+                )
+            return self._pool
 
     def close(self) -> None:
         """Stop the processes."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-
-
-def cells_of(
-    x: NDArray[np.int64], y: NDArray[np.int64], size: int, shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Cells that square boxes touch.
-
-    Parameters
-    ----------
-    x, y : ndarray of int64, shape (N,)
-        First column and row of each box; boxes may reach beyond the plane.
-    size : int
-        Pixels on a side of the boxes.
-    shape : tuple of int
-        Rows and columns of the plane.
-
-    Returns
-    -------
-    ndarray of bool, shape (rows / CELL, columns / CELL), rounded up
-    """
-    rows, columns = -(-shape[0] // CELL), -(-shape[1] // CELL)
-    # corners of the boxes in a difference image, whose double sum counts the boxes on each cell
-    edges = np.zeros((rows + 1, columns + 1), dtype=np.int64)
-    meets = (x < shape[1]) & (y < shape[0]) & (x + size > 0) & (y + size > 0)
-    x0, y0 = np.maximum(x[meets], 0) // CELL, np.maximum(y[meets], 0) // CELL
-    x1 = (np.minimum(x[meets] + size, shape[1]) - 1) // CELL + 1
-    y1 = (np.minimum(y[meets] + size, shape[0]) - 1) // CELL + 1
-    np.add.at(edges, (y0, x0), 1)
-    np.add.at(edges, (y1, x1), 1)
-    np.add.at(edges, (y0, x1), -1)
-    np.add.at(edges, (y1, x0), -1)
-    return np.asarray(edges.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0)
-
-
-def pieces_of(cells: NDArray[np.bool_]) -> Pieces | None:
-    """Join cells to rectangles; None where decoding everything costs less."""
-    if cells.mean() > WHOLE_FRACTION:
-        return None
-    steps = np.diff(np.pad(cells, ((0, 1), (1, 1))).astype(np.int8), axis=1)
-    starts, stops = np.argwhere(steps == 1), np.argwhere(steps == -1)  # both sorted by row
-    runs: dict[int, set[tuple[int, int]]] = {}
-    for (row, first), (_, last) in zip(starts.tolist(), stops.tolist(), strict=True):
-        runs.setdefault(row, set()).add((first, last))
-    pieces = []
-    growing: dict[tuple[int, int], int] = {}  # columns of a rectangle → its first row
-    for row in range(len(steps)):
-        here = runs.get(row, set())
-        ended = sorted(growing.keys() - here)
-        pieces += [_rectangle(growing.pop(run), row, *run) for run in ended]
-        growing.update(dict.fromkeys(here - growing.keys(), row))
-    return tuple(pieces)
-
-
-def _rectangle(top: int, bottom: int, first: int, last: int) -> tuple[slice, slice]:
-    return slice(top * CELL, bottom * CELL), slice(first * CELL, last * CELL)
+        with self._starting:
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
+                self._pool = None
 
 
 def read_grid(path: Path) -> tuple[TangentGrid, str]:
@@ -260,8 +266,9 @@ def _open_image(path: Path) -> Iterator[fits.CompImageHDU | fits.ImageHDU]:
             raise BrickUnusable(f"{path}: {one_line(error)}") from error
 
 
-def _decode(task: DecodeTask, images: NDArray[np.float32], has_data: NDArray[np.bool_]) -> bool:
-    """Decode one file into its plane; return whether some pixels are not finite."""
+def _decode(task: DecodeTask, images: NDArray[np.float32], has_data: NDArray[np.bool_]) -> Decoded:
+    """Decode one file into its plane."""
+    begun = time.perf_counter()
     shape = images.shape[1:]
     with _open_image(task.path) as hdu:
         if hdu.shape != shape:
@@ -276,16 +283,17 @@ def _decode(task: DecodeTask, images: NDArray[np.float32], has_data: NDArray[np.
                 np.greater(pixels, 0, out=has_data[task.band][piece])
             else:
                 images[task.band][piece] = pixels
-    return task.product == "image" and not np.isfinite(images[task.band]).all()
+    not_finite = task.product == "image" and not np.isfinite(images[task.band]).all()
+    return Decoded(not_finite, time.perf_counter() - begun)
 
 
-def _decode_shared(task: DecodeTask, block_name: str, shape: tuple[int, int, int]) -> bool:
+def _decode_shared(task: DecodeTask, block_name: str, shape: tuple[int, int, int]) -> Decoded:
     block = SharedMemory(name=block_name)
     try:
         images, has_data = _views(block, shape)
-        not_finite = _decode(task, images, has_data)
+        decoded = _decode(task, images, has_data)
         del images, has_data  # or the block cannot be closed
-        return not_finite
+        return decoded
     finally:
         block.close()
 

@@ -127,6 +127,11 @@ class ServiceSource:
         """Image release: the layer."""
         return self._layer
 
+    def order(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Leave positions in the order they have."""
+        del dec
+        return np.arange(len(ra))
+
     def cutouts(
         self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
     ) -> Iterator[CutoutBatch]:

@@ -423,7 +423,8 @@ def _refuse_foreign(paths: RunPaths) -> None:
 
 
 def _clear_leftovers(paths: RunPaths) -> None:
-    shutil.rmtree(paths.spool, ignore_errors=True)
+    for scratch in (paths.spool, paths.set_aside):
+        shutil.rmtree(scratch, ignore_errors=True)
     for item in paths.folder.rglob(f"*{TEMPORARY_MARK}*"):
         if is_leftover(item):
             item.unlink(missing_ok=True)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import platformdirs
 
 from xsaga.config import ImagingConfig
 from xsaga.errors import ConfigError
+from xsaga.imaging.brick import BRICK_PIXELS
 from xsaga.imaging.brick_cache import RemoteTree
+from xsaga.imaging.brick_decode import processors
 from xsaga.imaging.brick_index import coverage_test
 from xsaga.imaging.brick_tree import BrickTree, LocalTree, read_brick_table
 from xsaga.imaging.bricks import BrickSource
@@ -20,6 +24,16 @@ from xsaga.imaging.files import FileSource
 from xsaga.imaging.http import HttpClient
 from xsaga.imaging.http_limits import HttpOptions
 from xsaga.imaging.service import MAX_SIZE, ServiceSource
+from xsaga.imaging.set_aside import SetAside, WaitingSources
+
+BASE_BYTES, PROCESS_BYTES = 1_200_000_000, 150_000_000
+"""Of a run without bricks (Python, torch, the model, batches), and of a process that decodes."""
+
+BRICK_BYTES = 5 * 3 * BRICK_PIXELS**2
+"""Of a brick decoded in three bands."""
+
+LEAST_MEMORY = 2.0
+"""GB that a run needs in any case."""
 
 
 def check_imaging(config: ImagingConfig) -> None:
@@ -52,6 +66,9 @@ def check_imaging(config: ImagingConfig) -> None:
         f"--max-outage {config.max_outage}: give minutes, 0 or more": not (
             0 <= config.max_outage < math.inf
         ),
+        f"--memory {config.memory}: give GB, {LEAST_MEMORY:g} or more": not (
+            LEAST_MEMORY <= config.memory < math.inf
+        ),
     }
     for message, is_wrong in wrong.items():
         if is_wrong:
@@ -78,14 +95,21 @@ def _check_address(option: str, address: str) -> None:
 
 
 def open_imaging(
-    config: ImagingConfig, tell: Callable[[str], None] = lambda _: None
+    config: ImagingConfig,
+    waiting: WaitingSources | None = None,
+    set_aside: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> CutoutSource:
     """Open the imaging that a configuration names.
 
     Parameters
     ----------
     config : ImagingConfig
-        The configuration.
+        What is configured.
+    waiting : WaitingSources, optional
+        Sources that will be asked for later, whose cutouts may be made beforehand.
+    set_aside : Path, optional
+        Folder where these cutouts wait.
     tell : callable
         Takes one line on what the user should know of, like an outage of a server.
 
@@ -106,7 +130,49 @@ def open_imaging(
         return ServiceSource(
             spec, _http(config, tell), url=config.service, layer=config.layer, covers=covers
         )
-    return BrickSource(_tree(config, tell), spec, region=config.region, release=config.release)
+    return BrickSource(
+        _tree(config, tell),
+        spec,
+        region=config.region,
+        release=config.release,
+        waiting=waiting,
+        set_aside=SetAside(set_aside) if set_aside else None,
+        **asdict(brick_share(config.memory)),
+    )
+
+
+@dataclass(frozen=True)
+class BrickShare:
+    """What bricks may take of a machine.
+
+    Parameters
+    ----------
+    workers : int
+        Processes that decode.
+    max_bytes : int
+        Memory for decoded bricks.
+    """
+
+    workers: int
+    max_bytes: int
+
+
+def brick_share(memory: float, processes: int | None = None) -> BrickShare:
+    """Divide memory between what a run needs in any case, decoding processes and bricks.
+
+    Parameters
+    ----------
+    memory : float
+        What a run may take, in GB (10⁹ bytes).
+    processes : int, optional
+        Processes that decode, at most; by default as many as there are processors.
+    """
+    most = processors() if processes is None else processes
+    left = memory * 1e9 - BASE_BYTES
+    workers = int(np.clip((left - 3 * BRICK_BYTES) // PROCESS_BYTES, 1, most))
+    if workers > 1:
+        left -= workers * PROCESS_BYTES
+    return BrickShare(workers, max(int(left), 0))
 
 
 def _files(path: Path, spec: CutoutSpec, release: str) -> FileSource:

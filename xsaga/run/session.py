@@ -33,6 +33,8 @@ from xsaga.run.folder import (
 )
 from xsaga.run.imaging import check_imaging, open_imaging
 from xsaga.run.log import RunLog
+from xsaga.run.pipeline import TileWork
+from xsaga.run.waiting_sources import WaitingCandidates
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.tiles import check_order
 from xsaga.targets.provenance import InputFile, Provenance, WeightsRecord
@@ -119,7 +121,13 @@ class Session(Parts):
     @cached_property
     def imaging(self) -> CutoutSource:
         """The source of cutouts, opened and checked against the model when first used."""
-        source = open_imaging(self.config.imaging, lambda text: self.log.event("imaging", text))
+        waiting = WaitingCandidates(self.paths, self.config.footprint.order)
+        source = open_imaging(
+            self.config.imaging,
+            waiting,
+            self.paths.set_aside,
+            tell=lambda text: self.log.event("imaging", text),
+        )
         release = source.release
         if self.config.model.any_release and release not in self.scorer.card.image_release:
             self.log.event(
@@ -134,6 +142,15 @@ class Session(Parts):
             source.close()
             raise
         return source
+
+    @property
+    def tile_work(self) -> TileWork:
+        """With what the tiles of the run are brought to their scores."""
+        return TileWork(
+            imaging=lambda: self.imaging,
+            scorers=(self.scorer,),
+            warn=lambda text: self.log.event("warning", text),
+        )
 
     def close(self) -> None:
         """Close what was opened."""

@@ -130,7 +130,7 @@ class _Imaging:
 
     @cached_property
     def source(self) -> CutoutSource:
-        source = open_imaging(self._config.imaging, self._tell)
+        source = open_imaging(self._config.imaging, tell=self._tell)
         if not source.release:
             source.close()
             raise ConfigError(
