@@ -132,14 +132,12 @@ class FaultMix:
             return "429 with Retry-After: 1"
         return draw.choice(list(self.kinds))
 
-    def longest_streak(self, asked: str, attempts: int = 40) -> int:
-        """Attempts in a row that give nothing, of something that is not broken."""
-        streak = longest = 0
-        for attempt in range(attempts):
-            good = self.kind(asked, attempt) in ("", *HARMLESS)
-            streak = 0 if good else streak + 1
-            longest = max(longest, streak)
-        return longest
+    def tries_needed(self, asked: str, most: int = 40) -> int:
+        """Tries up to the first that gives the right answer, `most` where none of so many does."""
+        for attempt in range(most):
+            if self.kind(asked, attempt) in ("", *HARMLESS):
+                return attempt + 1
+        return most
 
     def __call__(self, seen: Seen) -> Fault | None:
         """Fault of a request."""

@@ -98,7 +98,7 @@ class PatientClient:
         HttpFailure
             When the request fails although the server is there.
         UnreachableError
-            When the server is not there, for longer than is waited for.
+            When the server is not there for longer than is waited for, or after `close`.
         """
 
         def ask(go_on: GoOn) -> HttpAnswer:
@@ -143,6 +143,11 @@ class PatientClient:
         """Give back connections; requests that are under way or wait are cut."""
         self._http.close()
 
+    def _check_open(self) -> None:
+        """Refuse to take what was cut by `close` for the answer of the server."""
+        if self._http.closed:
+            raise UnreachableError(f"{self._what}: asking it was stopped")
+
     def _sample(self, url: str, sign: Callable[[bytes], str]) -> Callable[[GoOn], object]:
         return lambda go_on: self._http.get(url, first=SAMPLE_BYTES, check=sign, go_on=go_on)
 
@@ -164,7 +169,8 @@ class PatientClient:
             try:
                 answer = request.ask(go_on)
             except HttpFailure as failure:
-                if self._http.closed or failure.status in request.final:
+                self._check_open()
+                if failure.status in request.final:
                     raise
                 unclear = failure.status in request.unclear
                 there = self._is_there(failure, last_try, unclear=unclear)
@@ -183,14 +189,13 @@ class PatientClient:
         with self._asking_witness:  # the answer that one thread gets serves all that wait for it
             if self._down_since is not None:
                 return False
-            if self._good_at >= since:
+            if self._good_at > since:
                 return True
             if self._witness is not None:
                 try:
                     self._witness(lambda: True)
                 except HttpFailure:
-                    if self._http.closed:
-                        raise
+                    self._check_open()
                     self._begin_outage(failure)
                     return False
                 self._note_good()
@@ -238,8 +243,7 @@ class PatientClient:
                     self._witness(_no_more)
                     self._note_good()
                 except HttpFailure as failure:
-                    if self._http.closed:
-                        raise
+                    self._check_open()
                     if own and self._answers_without_witness(request, failure):
                         self._note_good()
                         raise

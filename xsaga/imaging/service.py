@@ -28,7 +28,7 @@ from xsaga.imaging.cutouts import (
 )
 from xsaga.imaging.fits_check import IncompleteFitsError, complete_stream
 from xsaga.imaging.http import HttpClient
-from xsaga.imaging.http_faults import HttpFailure, shown
+from xsaga.imaging.http_faults import HttpFailure, UnreachableError, shown
 from xsaga.imaging.http_outage import PatientClient
 
 PUBLIC_URL = "https://www.legacysurvey.org/viewer/fits-cutout"
@@ -149,7 +149,7 @@ class ServiceSource:
         NoSuchLayerError
             When the service does not know the layer.
         UnreachableError
-            When the service is gone for longer than is waited for.
+            When the service is gone for longer than is waited for, or the source is closed.
         """
         del source_id
         waiting: dict[Future[_Answer], int] = {}
@@ -159,7 +159,7 @@ class ServiceSource:
             while asked < len(ra) or waiting or arrived:
                 while asked < len(ra) and len(waiting) < self._ahead:
                     position = float(ra[asked]), float(dec[asked])
-                    waiting[self._workers.submit(self._ask, *position)] = asked
+                    waiting[self._begin(*position)] = asked
                     asked += 1
                 if len(arrived) >= self._batch or not waiting:
                     yield self._packed(arrived[: self._batch])
@@ -182,7 +182,13 @@ class ServiceSource:
     def close(self) -> None:
         """Give back connections and workers; requests that are under way are cut."""
         self._service.close()
-        self._workers.shutdown(cancel_futures=True)
+        self._workers.shutdown()  # what is queued fails at once
+
+    def _begin(self, ra: float, dec: float) -> Future[_Answer]:
+        try:
+            return self._workers.submit(self._ask, ra, dec)
+        except RuntimeError:  # another thread has closed it
+            raise UnreachableError("the cutout service: asking it was stopped") from None
 
     def _ask(self, ra: float, dec: float) -> _Answer:
         """Get and check one cutout."""
