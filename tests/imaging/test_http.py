@@ -379,6 +379,15 @@ def test_redirects_to_another_host_are_not_followed(serve, client) -> None:
     assert caught.value.refused
 
 
+@pytest.mark.parametrize("target", ["file://{path}", "file:///{path}", "ftp://127.0.0.1/{path}"])
+def test_redirects_into_files_are_not_followed(serve, client, tmp_path, target) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hush")
+    away = Fault(status=302, headers={"Location": target.format(path=secret)})
+    with serve([away] * 3) as (_, url), pytest.raises(HttpFailure, match="not followed"):
+        client().get(url)
+
+
 def test_endless_redirects_end(serve, client) -> None:
     with serve(lambda _: Fault(status=302, headers={"Location": "/file.bin"})) as (server, url):
         with pytest.raises(HttpFailure, match="more than 5 redirects"):
@@ -493,6 +502,24 @@ def test_certificates_are_verified(certificate, client, content, tmp_path, monke
         assert caught.value.attempts == 1
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
         assert client().get(url).body == content
+
+
+@pytest.mark.parametrize("value", ["", "0", "false"])
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PYTHONHTTPSVERIFY"])
+def test_no_environment_turns_tls_off(
+    certificate, client, content, tmp_path, monkeypatch, name, value
+) -> None:
+    assert content
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(name, value)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with (
+        survey_server(tmp_path / "served", tls=context) as server,
+        pytest.raises(HttpFailure, match="TLS certificate") as caught,
+    ):
+        client().get(f"{server.url}/file.bin")
+    assert caught.value.attempts == 1
 
 
 def test_the_deadline_holds_over_tls(certificate, client, content, tmp_path, monkeypatch) -> None:

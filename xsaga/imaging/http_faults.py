@@ -81,6 +81,9 @@ def transport_fault(error: BaseException, options: HttpOptions) -> tuple[str, bo
         return "not a usable http or https address", False
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "the TLS certificate of the server is not valid", False
+    if "TLS CA certificate bundle" in str(error):
+        variables = "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+        return f"the file of TLS certificates that {variables} names is not there", False
     silent = f"no byte from the server within {options.read_timeout:g} s"
     known: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
         ((requests.exceptions.ProxyError,), "the proxy could not be reached"),

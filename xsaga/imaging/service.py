@@ -29,6 +29,7 @@ from xsaga.imaging.cutouts import (
 from xsaga.imaging.fits_check import IncompleteFitsError, complete_stream
 from xsaga.imaging.http import HttpClient
 from xsaga.imaging.http_faults import HttpFailure, UnreachableError, shown
+from xsaga.imaging.http_limits import HttpOptions
 from xsaga.imaging.http_outage import PatientClient
 
 PUBLIC_URL = "https://www.legacysurvey.org/viewer/fits-cutout"
@@ -106,6 +107,7 @@ class ServiceSource:
             raise ImagingError(f"bands {spec.bands}: the cutout service knows one-letter bands")
         self._spec = spec
         self._service = PatientClient(http, "the cutout service")
+        self._limits = http.options
         self._tries = 1 + http.options.retries
         self._url = url
         self._layer = layer
@@ -121,6 +123,11 @@ class ServiceSource:
     def spec(self) -> CutoutSpec:
         """Geometry of the cutouts it gives."""
         return self._spec
+
+    @property
+    def limits(self) -> HttpOptions:
+        """How hard the service is asked."""
+        return self._limits
 
     @property
     def release(self) -> str:
