@@ -231,6 +231,15 @@ class ImagingConfig:
     retries: int = _key(
         4, KeyInfo("Further tries of a request that failed.", "--retries", "N", result=False)
     )
+    max_outage: float = _key(
+        60.0,
+        KeyInfo(
+            "Longest wait for a server that is gone, minutes; what it failed is asked again.",
+            "--max-outage",
+            "MIN",
+            result=False,
+        ),
+    )
     memory: float = _key(
         4.0,
         KeyInfo(

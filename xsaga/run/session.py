@@ -129,7 +129,12 @@ class Session(Parts):
     def imaging(self) -> CutoutSource:
         """The source of cutouts, opened and checked against the model when first used."""
         waiting = WaitingCandidates(self.paths, self.config.footprint.order)
-        source = open_imaging(self.config.imaging, waiting, self.paths.set_aside)
+        source = open_imaging(
+            self.config.imaging,
+            waiting,
+            self.paths.set_aside,
+            tell=lambda text: self.log.event("imaging", text),
+        )
         release = source.release
         if self.config.model.any_release and release not in self.scorer.card.image_release:
             self.log.event(
