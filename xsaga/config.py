@@ -143,7 +143,7 @@ class CutsConfig:
 
 @dataclass(frozen=True)
 class ImagingConfig:
-    """Where cutouts come from: one of bricks, service or files."""
+    """Where cutouts come from: bricks, service (of both, the faster is chosen) or files."""
 
     bricks: str = _key(
         "",
@@ -307,7 +307,7 @@ class ModelConfig:
     engine: Literal["auto", "eager", "openvino"] = _key(
         "auto",
         KeyInfo(
-            "What runs the network: eager (torch), openvino, or auto: the fastest in a short trial.",
+            "What runs the network: eager (torch), openvino, or auto: the faster in a short trial.",
             "--engine",
             "ENGINE",
             result=False,  # the engine that is chosen is recorded beside the configuration

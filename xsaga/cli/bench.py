@@ -44,7 +44,7 @@ def bench(where: str | None, sources: int, area: float, as_json: bool, **given: 
     config = with_options(base_config(where), given)
     survey = Survey(sources, max(1, round(area / BRICK_AREA)))
     folder = Path(where) if where is not None and Path(where).is_dir() else None
-    if folder is not None:
-        survey = survey_of_run(RunPaths(folder), config.footprint.order) or survey
+    if folder is not None and RunPaths(folder).partition.is_file():
+        survey = survey_of_run(RunPaths(folder), config.footprint.order)
     report = run_bench(config, survey, folder=folder)
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else report.format())

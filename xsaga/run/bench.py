@@ -145,7 +145,8 @@ def run_bench(
         load_model(config.model.weights),
         device=config.model.device,
         precision=config.model.precision,
-        batch_size=config.model.batch_size,
+        batch_size=config.model.batch_size or None,
+        engine=config.model.engine,
     )
     spec = CutoutSpec(scorer.card.size, scorer.card.pixel_scale, scorer.card.bands)
     share = brick_share(config.imaging.memory)
@@ -160,7 +161,7 @@ def run_bench(
         machine=f"{processor_name()}, {os.cpu_count()} cores, torch {torch.__version__} "
         f"with {torch.get_num_threads()} threads",
         model=f"{scorer.card.name}, {scorer.card.members} networks on {scorer.device}, "
-        f"{scorer.precision}",
+        f"{scorer.engine} in {scorer.precision}",
         imaging=where,
         share=share,
         speeds=speeds,
@@ -178,7 +179,7 @@ def _measure_model(
     clock: Callable[[], float],
 ) -> tuple[float, float]:
     """Cutouts stored and scored per second."""
-    count = -(-LEAST_IMAGES // config.model.batch_size) * config.model.batch_size
+    count = -(-LEAST_IMAGES // scorer.batch_size) * scorer.batch_size
     paths = TilePaths(folder / "tile")
     images = np.random.default_rng(0).normal(
         0, 0.01, (count, len(spec.bands), spec.size, spec.size)

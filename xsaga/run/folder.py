@@ -340,6 +340,7 @@ def discard(paths: RunPaths) -> None:
         paths.partition,
         paths.rejected,
         paths.cutflow,
+        paths.imaging_choice,
         paths.config,
         paths.not_targets,
         paths.area,

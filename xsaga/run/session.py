@@ -14,7 +14,7 @@ from rich.console import Console
 from xsaga import __version__
 from xsaga.catalog.cuts import CUT_NAMES, Cuts, named_cuts
 from xsaga.catalog.readers import Catalog
-from xsaga.config import FootprintConfig, ModelConfig, RunConfig
+from xsaga.config import FootprintConfig, ImagingConfig, ModelConfig, RunConfig
 from xsaga.config_file import write_config
 from xsaga.errors import ConfigError, MissingExtraError, RunError, XsagaError
 from xsaga.imaging.cutouts import CutoutSource
@@ -33,8 +33,11 @@ from xsaga.run.folder import (
     read_record,
 )
 from xsaga.run.imaging import check_imaging, open_imaging
+from xsaga.run.imaging_choice import choose, is_open, only, read_choice, write_choice
+from xsaga.run.imaging_costs import CostMeasures
 from xsaga.run.log import RunLog
 from xsaga.run.pipeline import TileWork
+from xsaga.run.survey_of_run import some_positions, survey_of_run
 from xsaga.run.waiting_sources import WaitingCandidates
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.tiles import check_order
@@ -129,12 +132,32 @@ class Session(Parts):
     def imaging(self) -> CutoutSource:
         """The source of cutouts, opened and checked against the model when first used."""
         waiting = WaitingCandidates(self.paths, self.config.footprint.order)
-        source = open_imaging(
-            self.config.imaging,
-            waiting,
-            self.paths.set_aside,
-            tell=lambda text: self.log.event("imaging", text),
-        )
+        source = open_imaging(self._imaging_config(), waiting, self.paths.set_aside, self._tell)
+        try:
+            self._check(source)
+        except XsagaError:
+            source.close()
+            raise
+        return source
+
+    def _imaging_config(self) -> ImagingConfig:
+        """Where the cutouts come from: what is configured, or chosen once of the two places."""
+        config = self.config.imaging
+        if not is_open(config):
+            return config
+        place = read_choice(self.paths.imaging_choice)
+        if place is None:
+            order = self.config.footprint.order
+            survey, (ra, dec) = survey_of_run(self.paths, order), some_positions(self.paths, order)
+            measures = CostMeasures(config, ra, dec, self._check, self._tell)
+            place = choose(
+                survey, {"bricks": measures.bricks, "service": measures.service}, self._tell
+            )
+            write_choice(self.paths.imaging_choice, place)
+        return only(config, place)
+
+    def _check(self, source: CutoutSource) -> None:
+        """Make sure that the model can use the cutouts of a source."""
         release = source.release
         if self.config.model.any_release and release not in self.scorer.card.image_release:
             self.log.event(
@@ -143,12 +166,10 @@ class Session(Parts):
                 f"{release or 'an unnamed release'}; its scores there are not calibrated",
             )
             release = self.scorer.card.image_release[0]
-        try:
-            self.scorer.check(source.spec, release, resample=self.config.model.resample)
-        except XsagaError:
-            source.close()
-            raise
-        return source
+        self.scorer.check(source.spec, release, resample=self.config.model.resample)
+
+    def _tell(self, text: str) -> None:
+        self.log.event("imaging", text)
 
     @property
     def tile_work(self) -> TileWork:
