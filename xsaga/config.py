@@ -231,6 +231,15 @@ class ImagingConfig:
     retries: int = _key(
         4, KeyInfo("Further tries of a request that failed.", "--retries", "N", result=False)
     )
+    max_outage: float = _key(
+        60.0,
+        KeyInfo(
+            "Longest wait for a server that is gone, minutes; what it failed is asked again.",
+            "--max-outage",
+            "MIN",
+            result=False,
+        ),
+    )
     memory: float = _key(
         4.0,
         KeyInfo(
@@ -295,7 +304,18 @@ class ModelConfig:
             "PRECISION",
         ),
     )
-    batch_size: int = _key(128, KeyInfo("Cutouts scored at once.", "--batch-size", "N"))
+    engine: Literal["auto", "eager", "openvino"] = _key(
+        "auto",
+        KeyInfo(
+            "What runs the network: eager (torch), openvino, or auto: the fastest in a short trial.",
+            "--engine",
+            "ENGINE",
+            result=False,  # the engine that is chosen is recorded beside the configuration
+        ),
+    )
+    batch_size: int = _key(
+        0, KeyInfo("Cutouts scored at once; 0: what suits the engine.", "--batch-size", "N")
+    )
 
 
 @dataclass(frozen=True)

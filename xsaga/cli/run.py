@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 ALL_SECTIONS = ("footprint", "catalog", "cuts", "imaging", "store", "model", "rank", "exclude")
 SPEED_KEYS = tuple(
-    f"imaging.{name}" for name in ("connections", "rate", "timeout", "retries", "memory")
+    f"imaging.{name}"
+    for name in ("connections", "rate", "timeout", "retries", "max_outage", "memory")
 )
 
 _where = click.argument("where", metavar="[CONFIG.toml|RUN]", required=False, type=click.Path())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -49,11 +50,7 @@ def check_imaging(config: ImagingConfig) -> None:
             f"imaging: {' and '.join(named) if named else 'nothing'} is given; give one of "
             "--bricks PATH|URL, --service URL or --files PATH"
         )
-    if "@" in urlsplit(getattr(config, named[0])).netloc:
-        raise ConfigError(
-            f"--{named[0]}: the address holds a user name or password, which would end up in logs "
-            "and files; put them into ~/.netrc"
-        )
+    _check_address(f"--{named[0]}", getattr(config, named[0]))
     wrong = {
         f"--size {config.size}: give 1 to {MAX_SIZE} pixels": not 1 <= config.size <= MAX_SIZE,
         f"--pixel-scale {config.pixel_scale}: give arcsec per pixel, above 0": not (
@@ -66,6 +63,9 @@ def check_imaging(config: ImagingConfig) -> None:
         f"--rate {config.rate}: give requests per second, above 0": not config.rate > 0,
         f"--timeout {config.timeout}: give seconds, above 0": not 0 < config.timeout < math.inf,
         f"--retries {config.retries}: give 0 or more": config.retries < 0,
+        f"--max-outage {config.max_outage}: give minutes, 0 or more": not (
+            0 <= config.max_outage < math.inf
+        ),
         f"--memory {config.memory}: give GB, {LEAST_MEMORY:g} or more": not (
             LEAST_MEMORY <= config.memory < math.inf
         ),
@@ -75,10 +75,30 @@ def check_imaging(config: ImagingConfig) -> None:
             raise ConfigError(message)
 
 
+def _check_address(option: str, address: str) -> None:
+    """Refuse an address that holds what is to stay secret: it goes into files and logs."""
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        raise ConfigError(f"{option}: not an address that can be read") from None
+    if "@" in parts.netloc:
+        raise ConfigError(
+            f"{option}: the address holds a user name or password, which would end up in logs "
+            "and files; put them into ~/.netrc"
+        )
+    if parts.netloc and (parts.query or parts.fragment):
+        raise ConfigError(
+            f"{option}: the address goes on after a '?' or '#', which would end up in logs and "
+            "files; give it without"
+        )
+
+
 def open_imaging(
     config: ImagingConfig,
     waiting: WaitingSources | None = None,
     set_aside: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> CutoutSource:
     """Open the imaging that a configuration names.
 
@@ -90,6 +110,8 @@ def open_imaging(
         Sources that will be asked for later, whose cutouts may be made beforehand.
     set_aside : Path, optional
         Folder where these cutouts wait.
+    tell : callable
+        Takes one line on what the user should know of, like an outage of a server.
 
     Raises
     ------
@@ -106,10 +128,10 @@ def open_imaging(
         table = Path(config.bricks_table) if config.bricks_table else None
         covers = coverage_test(read_brick_table(table), config.size) if table else None
         return ServiceSource(
-            spec, _http(config), url=config.service, layer=config.layer, covers=covers
+            spec, _http(config, tell), url=config.service, layer=config.layer, covers=covers
         )
     return BrickSource(
-        _tree(config),
+        _tree(config, tell),
         spec,
         region=config.region,
         release=config.release,
@@ -159,10 +181,11 @@ def _files(path: Path, spec: CutoutSpec, release: str) -> FileSource:
     return FileSource(path.parent, spec, table=path, release=release)
 
 
-def _tree(config: ImagingConfig) -> BrickTree:
+def _tree(config: ImagingConfig, tell: Callable[[str], None]) -> BrickTree:
     if "://" in config.bricks:
         release = config.release.removeprefix("ls-") or None
-        return RemoteTree(config.bricks, cache_folder(config), _http(config), release=release)
+        http = _http(config, tell)
+        return RemoteTree(config.bricks, cache_folder(config), http, release=release)
     return LocalTree(Path(config.bricks))
 
 
@@ -171,7 +194,7 @@ def cache_folder(config: ImagingConfig) -> Path:
     return Path(config.cache) if config.cache else platformdirs.user_cache_path("xsaga") / "bricks"
 
 
-def _http(config: ImagingConfig) -> HttpClient:
+def _http(config: ImagingConfig, tell: Callable[[str], None]) -> HttpClient:
     return HttpClient(
         HttpOptions(
             connections=config.connections,
@@ -180,5 +203,7 @@ def _http(config: ImagingConfig) -> HttpClient:
             read_timeout=config.timeout,
             deadline=2 * config.timeout,
             retries=config.retries,
-        )
+            max_outage=60 * config.max_outage,
+        ),
+        tell=tell,
     )

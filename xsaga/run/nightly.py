@@ -167,11 +167,12 @@ def _night(
         config = replace(
             config, rank=replace(config.rank, formats=("parquet", *config.rank.formats))
         )
-    parts = open_parts(config)
-    record = parts.new_record(hashes.inputs(parts.input_files), settings.command)
-    inputs = _fingerprint(config, record, settings, hashes)
     last = newest_list(paths)
     last_run = paths.run(last.run) if last is not None else None
+    before = read_record(last_run) if last_run is not None and last_run.record.is_file() else None
+    parts = open_parts(config, before)
+    record = parts.new_record(hashes.inputs(parts.input_files), settings.command)
+    inputs = _fingerprint(config, record, settings, hashes)
     same_inputs = last is not None and last.complete and last.inputs == inputs
     if last is not None and same_inputs and not _has_new_work(last, paths, settings, hashes):
         return _nothing_new(settings, last)
