@@ -10,7 +10,7 @@ import pytest
 from tests.small_runs import SmallSky, xsaga
 from tests.survey_server import Fault, survey_server
 
-SECRET = "hush"
+SECRET = "hush"  # noqa: S105
 
 
 def everything_in(folder: Path) -> bytes:
