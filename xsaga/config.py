@@ -143,7 +143,7 @@ class CutsConfig:
 
 @dataclass(frozen=True)
 class ImagingConfig:
-    """Where cutouts come from: one of bricks, service or files."""
+    """Where cutouts come from: bricks, service (of both, the faster is chosen) or files."""
 
     bricks: str = _key(
         "",
@@ -304,7 +304,18 @@ class ModelConfig:
             "PRECISION",
         ),
     )
-    batch_size: int = _key(128, KeyInfo("Cutouts scored at once.", "--batch-size", "N"))
+    engine: Literal["auto", "eager", "openvino"] = _key(
+        "auto",
+        KeyInfo(
+            "What runs the network: eager (torch), openvino, or auto: the faster in a short trial.",
+            "--engine",
+            "ENGINE",
+            result=False,  # the engine that is chosen is recorded beside the configuration
+        ),
+    )
+    batch_size: int = _key(
+        0, KeyInfo("Cutouts scored at once; 0: what suits the engine.", "--batch-size", "N")
+    )
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,11 @@ class RunPaths:
         return self.folder / ".spool"
 
     @property
+    def imaging_choice(self) -> Path:
+        """Which of two places of imaging was chosen."""
+        return self.folder / "imaging.json"
+
+    @property
     def set_aside(self) -> Path:
         """Scratch folder of cutouts that were made before their tile's turn."""
         return self.folder / ".set-aside"

@@ -57,6 +57,7 @@ def two_bricks(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray]:
     return tree.finish(), ra, dec
 
 
+@pytest.mark.usefixtures("decoded_by_processes")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_brick_is_opened_once_whatever_the_order_of_the_calls(
     two_bricks: tuple[Path, np.ndarray, np.ndarray], tmp_path: Path, workers: int
@@ -135,9 +136,33 @@ def test_the_cheaper_way_to_decode_follows_what_was_measured() -> None:
     few[:6, :6] = True
     assert not rates.prefer_whole(few)
     assert rates.prefer_whole(many)
-    for _ in range(50):  # pieces turn out to be very slow here
-        rates.count(36, 5.0, whole=False)
+    rates.count(1296, 9.0, whole=True)  # one way alone says nothing of the other
+    assert not rates.prefer_whole(few)
+    rates.count(36, 50.0, whole=False)  # pieces turn out to be very slow here
     assert rates.prefer_whole(few)
+
+
+def test_memory_that_another_brick_had_leaves_no_trace(tmp_path: Path) -> None:
+    """With memory for no brick but the last, the second brick gets what the first had."""
+    tree, rng = TreeWriter(tmp_path), np.random.default_rng(8)
+    grids = [brick_grid(10.0 + 0.5 * number, 0.0, 300) for number in range(4)]
+    for name, grid in zip("abcd", grids, strict=True):
+        tree.add("south", name, grid, rng.integers(1, 99, (300, 300)).astype(float))
+    tree.path("south", "b", "image", "r").unlink()
+    tree.path("south", "c", "invvar", "z").unlink()
+    for path in tmp_path.glob("south/coadd/d/d/*"):
+        path.unlink()
+    x = np.array([2.0, 150.0, 298.0])  # some reach beyond the brick
+    ra, dec = np.concatenate([grid.to_sky(x, x) for grid in grids], axis=1)
+    root = tree.finish()
+    frugal = collect(
+        BrickSource(LocalTree(root), CutoutSpec(SIZE), workers=1, max_bytes=0), ra, dec
+    )
+    for at in range(12):
+        alone = collect(BrickSource(LocalTree(root), CutoutSpec(SIZE), workers=1), ra[at], dec[at])
+        assert np.array_equal(alone.images[0], frugal.images[at])
+        assert np.array_equal(alone.coverage[0], frugal.coverage[at])
+        assert alone.status[0] == frugal.status[at]
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Container
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ CENTRE_TOLERANCE = 2.0
 
 MOST_AHEAD = 4
 """Bricks prepared at a time, at most: 24 files."""
+
+
+MUCH = 0.3
+"""Share of a brick to decode beyond which processes are started for it."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +138,17 @@ class Brick:
 
     @property
     def planes(self) -> BrickPlanes:
-        """Its pixels; valid where `decode` was asked for them, 0 elsewhere."""
+        """Its pixels; valid where `decode` was asked for them, and all 0 where there are none."""
         if self._planes is None:
-            self._planes = self._decoder.room(self._shape, whole=False)
+            self._planes = self._decoder.room(self._shape, much=False)
+            self._clear(self._images)
         return self._planes
+
+    def _clear(self, bands: Container[str]) -> None:
+        for band, name in enumerate(self._images):
+            if name in bands and self._planes is not None:
+                self._planes.images[band] = 0
+                self._planes.has_data[band] = False
 
     @property
     def nbytes(self) -> int:
@@ -169,7 +181,8 @@ class Brick:
         pieces = self._decoder.pieces(cells, cells | self._decoded)
         whole = pieces is None
         if self._planes is None:
-            self._planes = self._decoder.room(self._shape, whole=whole)
+            self._planes = self._decoder.room(self._shape, much=whole or cells.mean() > MUCH)
+            self._clear(self.missing_bands)
         tasks = [
             DecodeTask(path, product, band, pieces)
             for product, paths in (("image", self._images), ("invvar", self._invvars))
@@ -193,7 +206,7 @@ class Brick:
     def close(self) -> None:
         """Give the memory back."""
         if self._planes is not None:
-            self._planes.close()
+            self._decoder.give_back(self._planes)
             self._planes = None
 
 

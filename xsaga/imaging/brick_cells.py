@@ -18,6 +18,10 @@ Pieces = tuple[tuple[slice, slice], ...]
 """(rows, columns) of the parts of a plane to decode."""
 
 
+PIECE_RATIO = 1.5
+"""Time of a cell by itself over that of one of a whole plane, as long as it is not measured."""
+
+
 @dataclass
 class DecodeRates:
     """What decoding costs here, learnt from what was decoded so far.
@@ -30,11 +34,10 @@ class DecodeRates:
         Time and cells of pieces.
     """
 
-    # from where it starts: two planes, and twenty pieces of six cells, on a processor of 2021
-    whole_seconds: float = 0.4
-    whole_cells: float = 2592.0
-    piece_seconds: float = 0.044
-    piece_cells: float = 120.0
+    whole_seconds: float = 0.0
+    whole_cells: float = 0.0
+    piece_seconds: float = 0.0
+    piece_cells: float = 0.0
 
     def count(self, cells: int, seconds: float, *, whole: bool) -> None:
         """Learn from a task."""
@@ -47,8 +50,10 @@ class DecodeRates:
 
     def prefer_whole(self, cells: NDArray[np.bool_]) -> bool:
         """Whether to decode all cells of a plane costs less than to decode these."""
-        whole = cells.size * self.whole_seconds / self.whole_cells
-        return bool(whole < np.count_nonzero(cells) * self.piece_seconds / self.piece_cells)
+        ratio = PIECE_RATIO
+        if self.whole_seconds and self.piece_seconds:
+            ratio = self.piece_seconds / self.piece_cells / (self.whole_seconds / self.whole_cells)
+        return bool(cells.size < np.count_nonzero(cells) * ratio)
 
 
 def cells_of(
@@ -102,3 +107,14 @@ def pieces_of(cells: NDArray[np.bool_]) -> Pieces:
 
 def _rectangle(top: int, bottom: int, first: int, last: int) -> tuple[slice, slice]:
     return slice(top * CELL, bottom * CELL), slice(first * CELL, last * CELL)
+
+
+def cells_in(pieces: Pieces) -> NDArray[np.int64]:
+    """Row and column of each cell that rectangles are made of, shape (N, 2), in their order."""
+    return np.concatenate(
+        [
+            np.argwhere(np.ones([-(-(s.stop - s.start) // CELL) for s in piece], dtype=bool))
+            + [s.start // CELL for s in piece]
+            for piece in pieces
+        ]
+    )

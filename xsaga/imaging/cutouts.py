@@ -163,7 +163,7 @@ class CutoutSource(Protocol):
         """Give back connections, files and workers."""
 
 
-MAX_BATCH, MAX_BATCH_BYTES = 256, 1 << 26
+MAX_BATCH, MAX_BATCH_BYTES = 256, 1 << 24
 """Cutouts in a batch: so many, or fewer where they are large."""
 
 

@@ -42,7 +42,7 @@ class RunRecord:
         SHA-256 of `settings`; the scores of a tile carry it.
     settings : dict
         Everything that decides what the scores are: configuration keys, hashes of inputs and
-        weights, device, precision and the version of xsaga.
+        weights, device, precision, engine and the version of xsaga.
     inputs : tuple of InputFile
         Files that were read: the catalog's, in the order that `input_file` counts, then those of
         the footprint, column map, lists of imaging and the model's card.
@@ -86,7 +86,7 @@ def make_record(
     weights : WeightsRecord
         The model.
     chosen : mapping
-        What the configuration came to: device, precision, footprint.
+        What the configuration came to: device, precision, engine, footprint.
     command : str
         Command line.
     """
@@ -340,6 +340,7 @@ def discard(paths: RunPaths) -> None:
         paths.partition,
         paths.rejected,
         paths.cutflow,
+        paths.imaging_choice,
         paths.config,
         paths.not_targets,
         paths.area,

@@ -25,6 +25,7 @@ from xsaga.imaging.http import HttpClient
 from xsaga.imaging.http_limits import HttpOptions
 from xsaga.imaging.service import MAX_SIZE, ServiceSource
 from xsaga.imaging.set_aside import SetAside, WaitingSources
+from xsaga.run.imaging_choice import is_open
 
 BASE_BYTES, PROCESS_BYTES = 1_200_000_000, 150_000_000
 """Of a run without bricks (Python, torch, the model, batches), and of a process that decodes."""
@@ -32,12 +33,16 @@ BASE_BYTES, PROCESS_BYTES = 1_200_000_000, 150_000_000
 BRICK_BYTES = 5 * 3 * BRICK_PIXELS**2
 """Of a brick decoded in three bands."""
 
+ONE_OF_BOTH = "give one of them; xsaga run, tile and fetch choose where both are given"
+
 LEAST_MEMORY = 2.0
 """GB that a run needs in any case."""
 
 
 def check_imaging(config: ImagingConfig) -> None:
-    """Make sure that exactly one place of imaging is named, and that its numbers make sense.
+    """Make sure that one place of imaging is named, and that its numbers make sense.
+
+    Bricks and service may be named both: then one is chosen when the sources are known.
 
     Raises
     ------
@@ -45,12 +50,13 @@ def check_imaging(config: ImagingConfig) -> None:
         Naming the option to mend.
     """
     named = [name for name in ("bricks", "service", "files") if getattr(config, name)]
-    if len(named) != 1:
+    if len(named) != 1 and named != ["bricks", "service"]:
         raise ConfigError(
             f"imaging: {' and '.join(named) if named else 'nothing'} is given; give one of "
             "--bricks PATH|URL, --service URL or --files PATH"
         )
-    _check_address(f"--{named[0]}", getattr(config, named[0]))
+    for name in named:
+        _check_address(f"--{name}", getattr(config, name))
     wrong = {
         f"--size {config.size}: give 1 to {MAX_SIZE} pixels": not 1 <= config.size <= MAX_SIZE,
         f"--pixel-scale {config.pixel_scale}: give arcsec per pixel, above 0": not (
@@ -121,6 +127,8 @@ def open_imaging(
         The place cannot be used.
     """
     check_imaging(config)
+    if is_open(config):
+        raise ConfigError(f"--bricks and --service: {ONE_OF_BOTH}")
     spec = CutoutSpec(size=config.size, pixel_scale=config.pixel_scale)
     if config.files:
         return _files(Path(config.files), spec, config.release)
@@ -131,7 +139,7 @@ def open_imaging(
             spec, _http(config, tell), url=config.service, layer=config.layer, covers=covers
         )
     return BrickSource(
-        _tree(config, tell),
+        open_tree(config, tell),
         spec,
         region=config.region,
         release=config.release,
@@ -172,7 +180,7 @@ def brick_share(memory: float, processes: int | None = None) -> BrickShare:
     workers = int(np.clip((left - 3 * BRICK_BYTES) // PROCESS_BYTES, 1, most))
     if workers > 1:
         left -= workers * PROCESS_BYTES
-    return BrickShare(workers, max(int(left), 0))
+    return BrickShare(workers, max(int(left - BRICK_BYTES), 0))  # one may be spare
 
 
 def _files(path: Path, spec: CutoutSpec, release: str) -> FileSource:
@@ -181,7 +189,8 @@ def _files(path: Path, spec: CutoutSpec, release: str) -> FileSource:
     return FileSource(path.parent, spec, table=path, release=release)
 
 
-def _tree(config: ImagingConfig, tell: Callable[[str], None]) -> BrickTree:
+def open_tree(config: ImagingConfig, tell: Callable[[str], None]) -> BrickTree:
+    """Open the brick tree that a configuration names."""
     if "://" in config.bricks:
         release = config.release.removeprefix("ls-") or None
         http = _http(config, tell)

@@ -188,7 +188,7 @@ def write_scores(job: TileJob, index: pd.DataFrame, result: Scores) -> None:
         cutout_origin=index["origin"],
     ).sort_values("source_id", ignore_index=True)
     blind = (table["reason"] == "") & table["p_lowz"].isna()
-    table.loc[blind, "reason"] = "the image holds pixels that are not finite"
+    table.loc[blind, "reason"] = "the image holds no pixels, or some that are not finite"
     unusable = table["reason"] != ""
     failures = table[unusable].merge(
         read_candidates(job.paths), on="source_id", how="left", validate="one_to_one"
