@@ -298,7 +298,7 @@ class ModelConfig:
     engine: Literal["auto", "eager", "openvino"] = _key(
         "auto",
         KeyInfo(
-            "What runs the network: eager (torch), openvino, or auto: the fastest in a short trial.",
+            "What runs the network: eager (torch), openvino; auto: the fastest in a trial.",
             "--engine",
             "ENGINE",
             result=False,  # the engine that is chosen is recorded beside the configuration
