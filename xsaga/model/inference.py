@@ -164,7 +164,7 @@ class BatchedNetworks:
         to_grid: Grid | None,
         given: NDArray[np.float32] | None,
     ) -> NDArray[np.float32]:
-        """What the step says of every image, (count, members + 2)."""
+        """Give what the step says of every image, (count, members + 2)."""
         answers = np.full((count, self._members + 2), _EMPTY, dtype=np.float32)
         engine, size = self.engine, self.engine.batch_size
         buffers = [self._buffer(images) for _ in range(engine.slots)]
