@@ -147,6 +147,9 @@ class BatchedNetworks:
         """
         count = images.shape[0] if rows is None else len(rows)
         given = checked_photometry(photometry, count, self._quantities)
+        if given is None and self._quantities:
+            # Said outright: the inputs of an engine would keep what was there before.
+            given = np.full((count, self._quantities), np.nan, dtype=np.float32)
         with self._one_at_a_time:
             answers = self._answers(images, rows, count, to_grid, given)
         logits, distance = answers[:, : self._members], answers[:, self._members]
