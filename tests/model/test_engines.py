@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -151,33 +150,6 @@ def test_engines_that_cannot_be_used_are_refused(
     with pytest.raises(MissingExtraError, match=r"pip install 'xsaga\[openvino\]'"):
         Scorer(model, device="cpu", engine="openvino")
     assert Scorer(model, device="cpu", engine="auto").engine == "eager"
-
-
-@pytest.mark.parametrize(("eager", "other", "best"), [(2, 1, "openvino"), (1, 2, "eager")])
-def test_a_trial_takes_the_fastest(model: Model, eager: float, other: float, best: str) -> None:
-    pytest.importorskip("openvino")
-    # The limit is asked for first, and between rounds; each round is two times of two engines.
-    ticks = iter([0.0, *clock_ticks(eager, other)])
-    trial = try_engines(
-        model,
-        lambda name: ready(model, name),
-        ("eager", "openvino"),
-        device=CPU,
-        precision="float32",
-        clock=lambda: next(ticks),
-    )
-    assert trial.engine == best
-    assert trial.rates["eager"] / trial.rates["openvino"] == pytest.approx(other / eager, rel=0.01)
-
-
-def clock_ticks(eager: float, other: float) -> Iterator[float]:
-    now = 0.0
-    while True:
-        for step in (eager, other):
-            yield now
-            now += step
-            yield now
-        yield now
 
 
 def test_an_engine_that_gives_other_scores_is_out(model: Model) -> None:
