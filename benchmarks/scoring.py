@@ -21,8 +21,7 @@ import torch
 
 from xsaga.model.calibration import Calibration
 from xsaga.model.card import ModelCard, TrainingSet
-from xsaga.model.device import DTYPES, has_native_bf16, resolve_device
-from xsaga.model.inference import DEFAULT_BATCH
+from xsaga.model.device import DTYPES, has_native_bf16, processor_name, resolve_device
 from xsaga.model.network import build_network, inference_copy
 from xsaga.model.recipes import RECIPES
 from xsaga.model.scoring import Scorer
@@ -68,16 +67,6 @@ def best_rate(work: Callable[[], object], images: int, repeats: int) -> float:
     return images / min(seconds)
 
 
-def processor() -> str:
-    """Name the processor, as far as the system tells."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -86,7 +75,10 @@ def main() -> None:
     options = parser.parse_args()
 
     device = resolve_device("auto")
-    batch_size = DEFAULT_BATCH[device.type]
+    on_gpu = device.type == "cuda"
+    name = torch.cuda.get_device_name() if on_gpu else processor_name()
+    model = random_model()
+    batch_size = Scorer(model).batch_size
     count = max(1, options.images // batch_size) * batch_size
     random = np.random.default_rng(0)
     level = np.array(RECIPE.stretch.softening, dtype=np.float32)[:, None, None]
@@ -94,9 +86,9 @@ def main() -> None:
     for start in range(0, count, 256):
         shape = images[start : start + 256].shape
         images[start : start + 256] = random.standard_normal(shape, dtype=np.float32) * level
-    model = random_model()
 
-    print(f"{processor()}; {torch.get_num_threads()} threads; {platform.platform(terse=True)};")
+    threads = f"{os.cpu_count()} cores; {torch.get_num_threads()} threads"
+    print(f"{name}, {threads}; {platform.platform(terse=True)};")
     print(f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__};")
     print(f"{count} images of 3×{SIZE}×{SIZE} in half precision, batches of {batch_size};")
     print(f"native bf16: {'yes' if has_native_bf16(device) else 'no'}\n")

@@ -3,7 +3,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +51,7 @@ def ready(model: Model, name: EngineName) -> BatchedNetworks:
 def test_openvino_gives_the_scores_of_torch_with_distances_and_photometry() -> None:
     pytest.importorskip("openvino")
     model = load_model("simulated")
-    images = drawn_images(model, 6)
+    images = drawn_images(model.card, 6)
     images[4, 0, 3, 3] = np.inf
     images[5] = 0
     photometry = np.random.default_rng(1).normal(20, 2, (6, 7))
@@ -152,6 +154,34 @@ def test_engines_that_cannot_be_used_are_refused(
     assert Scorer(model, device="cpu", engine="auto").engine == "eager"
 
 
+@pytest.mark.parametrize(("eager", "other", "best"), [(2, 1, "openvino"), (1, 2, "eager")])
+def test_a_trial_takes_the_fastest(model: Model, eager: float, other: float, best: str) -> None:
+    pytest.importorskip("openvino")
+    # The limit is asked for first, and between rounds; each round is two times of two engines.
+    ticks = chain([0.0], clock_ticks(eager, other))
+    trial = try_engines(
+        model,
+        lambda name: ready(model, name),
+        ("eager", "openvino"),
+        device=CPU,
+        precision="float32",
+        clock=lambda: next(ticks),
+    )
+    assert trial.engine == best
+    assert trial.rates["eager"] / trial.rates["openvino"] == pytest.approx(other / eager, rel=0.01)
+
+
+def clock_ticks(eager: float, other: float) -> Iterator[float]:
+    """Times of a clock that is asked for ever: never all of them at once."""
+    now = 0.0
+    while True:
+        for step in (eager, other):
+            yield now
+            now += step
+            yield now
+        yield now
+
+
 def test_an_engine_that_gives_other_scores_is_out(model: Model) -> None:
     wrong = dataclasses.replace(model, networks=toy_model(TINY, 48, 3).networks[1:])
 
@@ -208,7 +238,7 @@ def test_photometry_that_is_not_given_is_not_that_of_before(name: str) -> None:
     if name == "openvino":
         pytest.importorskip("openvino", reason="needs the extra [openvino]")
     model = load_model("simulated")
-    images = drawn_images(model, 2)
+    images = drawn_images(model.card, 2)
     scorer = Scorer(model, device="cpu", precision="float32", engine=name, batch_size=2)  # type: ignore[arg-type]
     before = scorer.score(images).logit
     quantities = model.card.architecture.photometry

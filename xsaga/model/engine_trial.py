@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from xsaga.errors import XsagaError
-from xsaga.model.device import Precision
+from xsaga.model.card import ModelCard
+from xsaga.model.device import Precision, processor_name
 from xsaga.model.engines import EngineName, installed_engines
 from xsaga.model.inference import BatchedNetworks
 from xsaga.model.weights import Model
@@ -91,7 +91,7 @@ def fastest_engine(
     if len(engines) == 1 or precision != "float32":  # OpenVINO would round all it computes
         return engines[0]
     key = {
-        "processor": _processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "versions": {name: _version(name) for name in ("xsaga", "torch", "numpy", *engines[1:])},
         "model": [model.card.name, model.card.version, model.card.sha256],
@@ -155,7 +155,7 @@ def try_engines(
     clock : callable
         Gives seconds.
     """
-    images = drawn_images(model, IMAGES)
+    images = drawn_images(model.card, IMAGES)
     exact = BatchedNetworks(
         model.networks,
         model.card.stretch,
@@ -188,15 +188,14 @@ def try_engines(
     return Trial(best, rates)
 
 
-def drawn_images(model: Model, count: int) -> NDArray[np.float16]:
+def drawn_images(card: ModelCard, count: int) -> NDArray[np.float16]:
     """Draw cutouts of noise with a source in the middle, of the size that a model needs.
 
     Returns
     -------
     ndarray of float16, shape (count, bands, size, size)
-        Nanomaggies per pixel; the same for the same model and count.
+        Nanomaggies per pixel; the same for the same card and count.
     """
-    card = model.card
     random = np.random.default_rng(0)
     level = np.array(card.stretch.softening, dtype=np.float32)[:, None, None]
     offset = (np.arange(card.size, dtype=np.float32) - (card.size - 1) / 2) / (card.size / 16)
@@ -216,17 +215,6 @@ def _agree(
         for one, other, relative in zip(found, wanted, (0, near), strict=True)
     )
     return logits and distance
-
-
-def _processor() -> str:
-    """Name the processor, as far as the system tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,16 +19,19 @@ from xsaga.imaging.brick_speed import BrickSpeed, measure_bricks, write_noise_br
 from xsaga.imaging.brick_tree import LocalTree
 from xsaga.imaging.cutouts import CutoutBatch, CutoutSpec, CutoutStatus
 from xsaga.imaging.store import CutoutWriter, read_cutouts
+from xsaga.model.device import processor_name
+from xsaga.model.engine_trial import drawn_images
 from xsaga.model.scoring import Scorer
-from xsaga.model.weights import load_model
 from xsaga.paths import TilePaths
 from xsaga.run.imaging import BrickShare, brick_share
+from xsaga.run.session import open_scorers
 from xsaga.run.survey_time import Speeds, Survey, SurveyTime, duration, survey_time
+from xsaga.sky.brick_grid import BRICK_SIZE
 
 LEAST_IMAGES, LEAST_SECONDS = 256, 2.0
 """Cutouts that are stored and scored, and how long scoring is measured at least."""
 
-BRICK_AREA = 0.0625
+BRICK_AREA = BRICK_SIZE**2
 """deg² of a brick's own sky."""
 
 
@@ -141,13 +143,7 @@ def run_bench(
     XsagaError
         Something of the configuration cannot be used.
     """
-    scorer = Scorer(
-        load_model(config.model.weights),
-        device=config.model.device,
-        precision=config.model.precision,
-        batch_size=config.model.batch_size or None,
-        engine=config.model.engine,
-    )
+    scorer = open_scorers(config.model)[0]
     spec = CutoutSpec(scorer.card.size, scorer.card.pixel_scale, scorer.card.bands)
     share = brick_share(config.imaging.memory)
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
@@ -158,7 +154,7 @@ def run_bench(
         scored=scored, stored=stored, bricks=bricks, on_gpu=scorer.device.type == "cuda"
     )
     return BenchReport(
-        machine=f"{processor_name()}, {os.cpu_count()} cores, torch {torch.__version__} "
+        machine=f"{_processors()}, {os.cpu_count()} cores, torch {torch.__version__} "
         f"with {torch.get_num_threads()} threads",
         model=f"{scorer.card.name}, {scorer.card.members} networks on {scorer.device}, "
         f"{scorer.engine} in {scorer.precision}",
@@ -181,12 +177,9 @@ def _measure_model(
     """Cutouts stored and scored per second."""
     count = -(-LEAST_IMAGES // scorer.batch_size) * scorer.batch_size
     paths = TilePaths(folder / "tile")
-    images = np.random.default_rng(0).normal(
-        0, 0.01, (count, len(spec.bands), spec.size, spec.size)
-    )
     batch = CutoutBatch(
         index=np.arange(count),
-        images=images.astype(np.float32),
+        images=drawn_images(scorer.card, count).astype(np.float32),
         coverage=np.ones((count, len(spec.bands)), np.float32),
         status=np.full(count, CutoutStatus.OK, np.int8),
         reason=[""] * count,
@@ -225,10 +218,6 @@ def _measure_imaging(
     return speed, where
 
 
-def processor_name() -> str:
-    """Name the processor, as far as the system tells, and the GPU."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
+def _processors() -> str:
+    name = processor_name()
     return f"{name} and {torch.cuda.get_device_name()}" if torch.cuda.is_available() else name

@@ -263,13 +263,26 @@ def open_parts(config: RunConfig, before: RunRecord | None = None) -> Parts:
     catalog = Catalog.of(config.catalog.path, config.catalog.columns, config.catalog.column).within(
         footprint
     )
-    scorers = _scorers(config.model, before)
+    scorers = open_scorers(config.model, before)
     refuse_estimate(config.rank.base_rate, scorers[0].card, config.cuts)
     return Parts(config, catalog, footprint, cuts, scorers)
 
 
-def _scorers(config: ModelConfig, before: RunRecord | None) -> tuple[Scorer, ...]:
-    """Make the model ready; what is left open stays as it was before."""
+def open_scorers(config: ModelConfig, before: RunRecord | None = None) -> tuple[Scorer, ...]:
+    """Make the model ready on all devices that are meant; what is left open stays as it was before.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Which model, and how it runs.
+    before : RunRecord, optional
+        Of the run that goes on.
+
+    Raises
+    ------
+    XsagaError
+        The model, a device or an engine cannot be used.
+    """
     known = {} if before is None else before.settings
     engine, precision = config.engine, config.precision
     if engine == "auto":
