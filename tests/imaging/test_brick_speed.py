@@ -38,6 +38,32 @@ def test_bricks_on_this_machine_are_timed_one_after_the_other(tree: LocalTree) -
     assert len(bricks_here(tree, 9)) == 3
 
 
+def test_a_brick_that_is_alone_is_opened_within_its_time(
+    tree: LocalTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        for path in tmp_path.glob(f"south/coadd/000/{number:04d}p000/*"):
+            path.unlink()
+    told: list[str] = []
+    fetch = LocalTree.fetch
+
+    def noted(tree: LocalTree, path: str) -> Path | None:
+        told.append("opened")
+        return fetch(tree, path)
+
+    monkeypatch.setattr(LocalTree, "fetch", noted)
+
+    def clock() -> float:
+        told.append("clock")
+        return float(told.count("clock"))
+
+    spec = CutoutSpec(16)
+    speed = measure_bricks(tree, spec, workers=1, max_bytes=0, densities=(5,), clock=clock)
+    assert told[0] == told[-1] == "clock"
+    assert set(told[1:-1]) == {"opened"}
+    assert speed.seconds == (1.0,)
+
+
 def test_seconds_between_densities_are_those_between_the_measured_ones() -> None:
     speed = BrickSpeed((20, 200), (0.2, 0.5), 2)
     assert speed.brick_seconds(20) == pytest.approx(0.2)

@@ -18,15 +18,13 @@ from xsaga.imaging.brick_index import open_regions
 from xsaga.imaging.brick_tree import BrickTree, image_path
 from xsaga.imaging.bricks import BrickSource
 from xsaga.imaging.cutouts import NATIVE_PIXEL_SCALE, CutoutSpec
+from xsaga.sky.brick_grid import BRICK_SIZE
 
 DENSITIES = (20, 200, 2000)
 """Sources in a brick that are measured: 320, 3,200 and 32,000 per deg²."""
 
 SAMPLE = 3
 """Bricks that are timed, after one that starts the decoding processes."""
-
-BRICK_SIDE = 0.25
-"""Degrees between the centres of neighbouring bricks."""
 
 _NOISE = {"g": 0.0024, "r": 0.0041, "z": 0.0105}
 """Nanomaggies per pixel, of bricks of the south release."""
@@ -75,6 +73,8 @@ def measure_bricks(
 ) -> BrickSpeed:
     """Cut random positions out of some bricks of a tree on disk.
 
+    Where only one is there, its time includes the start of the processes.
+
     Parameters
     ----------
     tree : BrickTree
@@ -98,12 +98,12 @@ def measure_bricks(
     for count in densities:
         source = BrickSource(tree, spec, workers=workers, max_bytes=max_bytes)
         try:
-            first, *others = [brick_positions(brick, count) for brick in bricks]
-            _cut(source, *first)
-            ra, dec = np.concatenate(others or [first], axis=1)
+            positions = [brick_positions(brick, count) for brick in bricks]
+            if len(positions) > 1:  # a brick that was timed twice would be there already
+                _cut(source, *positions.pop(0))
             begun = clock()
-            _cut(source, ra, dec)
-            seconds.append((clock() - begun) / max(1, len(others)))
+            _cut(source, *np.concatenate(positions, axis=1))
+            seconds.append((clock() - begun) / len(positions))
         finally:
             source.close_bricks()
     return BrickSpeed(tuple(densities), tuple(seconds), workers)
@@ -134,8 +134,8 @@ def bricks_here(tree: BrickTree, wanted: int) -> list[BrickName]:
 def brick_positions(brick: BrickName, count: int) -> NDArray[np.float64]:
     """Draw positions in a brick, (RA and Dec, count) in degrees."""
     random = np.random.default_rng(count)
-    dec = brick.dec + BRICK_SIDE * random.uniform(-0.48, 0.48, count)
-    ra = brick.ra + BRICK_SIDE * random.uniform(-0.48, 0.48, count) / np.cos(np.radians(dec))
+    dec = brick.dec + BRICK_SIZE * random.uniform(-0.48, 0.48, count)
+    ra = brick.ra + BRICK_SIZE * random.uniform(-0.48, 0.48, count) / np.cos(np.radians(dec))
     return np.stack([ra % 360, dec])
 
 
@@ -157,7 +157,7 @@ def write_noise_bricks(root: Path, count: int = SAMPLE + 1) -> None:
     count : int
         Number of bricks.
     """
-    ra = 150.375 + BRICK_SIDE * np.arange(count)
+    ra = 150.375 + BRICK_SIZE * np.arange(count)
     names = [f"{int(10 * each):04d}p000" for each in ra]
     (root / "south").mkdir(parents=True)
     Table({"BRICKNAME": names, "RA": ra, "DEC": np.zeros(count)}).write(
