@@ -28,16 +28,19 @@ from xsaga.imaging.tangent import TangentGrid
 BRICK_PIXELS = 3600
 """Pixels on a side of a public coadd."""
 
+MOST_AHEAD = 4
+"""Bricks prepared at a time, at most: 24 files."""
+
+MUCH = 0.3
+"""Share of a brick to decode beyond which processes are started for it."""
+
 CENTRE_TOLERANCE = 2.0
 """Pixels that the middle of a coadd may be off the centre of its brick."""
 
 
-MOST_AHEAD = 4
-"""Bricks prepared at a time, at most: 24 files."""
-
-
-MUCH = 0.3
-"""Share of a brick to decode beyond which processes are started for it."""
+def brick_bytes(bands: int) -> int:
+    """Bytes of memory of a public coadd that is decoded: float32 pixels, and where data are."""
+    return 5 * bands * BRICK_PIXELS**2
 
 
 @dataclass(frozen=True)
@@ -250,8 +253,8 @@ class BrickShelf:
         self._bricks: OrderedDict[BrickName, Brick | UnusableBrick] = OrderedDict()
         # One brick is six files for six processes; beside the one that is cut and a neighbour of
         # it, as many may be prepared as there is memory for.
-        brick_bytes = 5 * len(bands) * BRICK_PIXELS**2
-        room = max_bytes // brick_bytes - 2
+        self._brick_bytes = brick_bytes(len(bands))
+        room = max_bytes // self._brick_bytes - 2
         self.ahead = 0 if decoder.workers == 1 else max(0, min(MOST_AHEAD, room))
         """Bricks that may be prepared at a time."""
         self._preparing = ThreadPoolExecutor(max(1, self.ahead), "brick")
@@ -277,11 +280,9 @@ class BrickShelf:
 
     def get(self, name: BrickName, keep: BrickName | None = None) -> Brick | UnusableBrick:
         """Open a brick, or say why it cannot be used."""
-        if name in self._coming:
-            self._bricks[name] = self._coming.pop(name).result()
-            self._make_room({name, keep})
-        elif name not in self._bricks:
-            self._bricks[name] = self._open(name)
+        if name not in self._bricks:
+            coming = self._coming.pop(name, None)
+            self._bricks[name] = self._open(name) if coming is None else coming.result()
             self._make_room({name, keep})
         self._bricks.move_to_end(name)
         return self._bricks[name]
@@ -311,7 +312,7 @@ class BrickShelf:
 
     def _make_room(self, kept: set[BrickName | None]) -> None:
         """Give up the bricks used longest ago; those that come count as whole ones."""
-        coming = 5 * len(self._bands) * BRICK_PIXELS**2 * min(len(self._coming), self.ahead)
+        coming = self._brick_bytes * len(self._coming)
         for name in [name for name in self._bricks if name not in kept]:
             held = sum(brick.nbytes for brick in self._bricks.values())
             if held + coming <= self._max_bytes:

@@ -20,7 +20,6 @@ import threading
 import zlib
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from io import BytesIO
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
@@ -330,7 +329,7 @@ class StoredCutouts:
     images: NDArray[np.floating]
     spec: CutoutSpec
 
-    @cached_property
+    @property
     def checked(self) -> CheckedImages:
         """`images`, compared with their checksums as they are read."""
         return CheckedImages(self)

@@ -13,7 +13,7 @@ import platformdirs
 
 from xsaga.config import ImagingConfig
 from xsaga.errors import ConfigError
-from xsaga.imaging.brick import BRICK_PIXELS
+from xsaga.imaging.brick import brick_bytes
 from xsaga.imaging.brick_cache import RemoteTree
 from xsaga.imaging.brick_decode import processors
 from xsaga.imaging.brick_index import coverage_test
@@ -30,7 +30,7 @@ from xsaga.run.imaging_choice import is_open
 BASE_BYTES, PROCESS_BYTES = 1_200_000_000, 150_000_000
 """Of a run without bricks (Python, torch, the model, batches), and of a process that decodes."""
 
-BRICK_BYTES = 5 * 3 * BRICK_PIXELS**2
+BRICK_BYTES = brick_bytes(3)
 """Of a brick decoded in three bands."""
 
 ONE_OF_BOTH = "give one of them; xsaga run, tile and fetch choose where both are given"

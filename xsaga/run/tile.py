@@ -32,9 +32,15 @@ COVERAGE = [f"coverage_{band}" for band in BANDS]
 LOGIT = "logit"
 """Column of the scores for a later calibration; scores of earlier versions lack it."""
 
-SCORE_COLUMNS = (
-    *("source_id", *COVERAGE, "p_lowz", "p_lowz_std", LOGIT, "score_flags", "cutout_origin"),
-)
+SCORE_COLUMNS = [
+    "source_id",
+    *COVERAGE,
+    "p_lowz",
+    "p_lowz_std",
+    LOGIT,
+    "score_flags",
+    "cutout_origin",
+]
 
 WAITING = "waiting"
 """Outcome of candidates that no score was made for yet, in lists published before all is done."""
@@ -195,7 +201,7 @@ def write_scores(job: TileJob, index: pd.DataFrame, result: Scores) -> None:
     )
     failures["status"] = [CutoutStatus(code).name.lower() for code in failures["status"]]
     _write(job.paths.failures, failures[list(FAILURE_COLUMNS)], job.fingerprint)
-    _write(job.paths.scores, table[~unusable][list(SCORE_COLUMNS)], job.fingerprint)
+    _write(job.paths.scores, table[~unusable][SCORE_COLUMNS], job.fingerprint)
 
 
 def _photometry(paths: TilePaths, source_id: NDArray[np.int64]) -> NDArray[np.float32]:
