@@ -215,7 +215,7 @@ def test_a_service_that_does_not_know_the_layer_stops_the_run(
 def test_a_service_that_is_gone_leaves_the_run_to_be_resumed(sky: SmallSky, tmp_path: Path) -> None:
     with survey_server(sky.tree, layer="xsaga-sim") as server:
         options = from_service(sky, server.cutout_url, "--out", tmp_path / "RUN")
-    result = xsaga("run", *options)  # the server has gone
+    result = xsaga("run", *options, "--max-outage", "0")  # the server has gone
     assert result.exit_code == 1
     assert "127.0.0.1" in result.stderr
     counts = status_of(tmp_path / "RUN")["counts"]
@@ -223,13 +223,24 @@ def test_a_service_that_is_gone_leaves_the_run_to_be_resumed(sky: SmallSky, tmp_
 
 
 def test_failed_requests_are_tried_again_on_request(sky: SmallSky, tmp_path: Path) -> None:
-    from tests.survey_server import Fault
+    from tests.survey_server import Fault, Seen
 
-    with survey_server(sky.tree, layer="xsaga-sim", faults=[Fault(status=404)] * 2) as server:
+    refused: set[tuple[str, str]] = set()
+    lasts = True
+
+    def two_positions(seen: Seen) -> Fault | None:
+        """Refuse the first two positions that are asked for, however often."""
+        position = seen.query["ra"], seen.query["dec"]
+        if len(refused) < 2:
+            refused.add(position)
+        return Fault(status=404) if lasts and position in refused else None
+
+    with survey_server(sky.tree, layer="xsaga-sim", faults=two_positions) as server:
         options = from_service(sky, server.cutout_url, "--out", tmp_path / "RUN")
         result = xsaga("run", *options, "--connections", "1")
         assert result.exit_code == 3
         assert status_of(tmp_path / "RUN")["counts"]["failed"] == {"failed": 2}
+        lasts = False
         assert xsaga("run", *options).exit_code == 3  # nothing is tried again by itself
         assert xsaga("run", *options, "--retry-failed").exit_code == 0
     assert status_of(tmp_path / "RUN")["counts"]["failed"] == {}
