@@ -294,6 +294,7 @@ def torture(leg: Leg, kills: int, chance: random.Random) -> Findings:
             code = os.waitstatus_to_exitcode(status)
             if code == -signal.SIGKILL:
                 findings.kills[where] += 1
+        tell(f"{leg.name}: {sum(findings.kills.values())} kills, ended {findings.ended} times")
         orphans(child, findings)
         look(leg, findings, before, left_over, code)
         before, left_over = scored(leg.folder), temporary(leg.folder)
@@ -302,6 +303,12 @@ def torture(leg: Leg, kills: int, chance: random.Random) -> Findings:
             before, left_over = {}, set()
             if last:
                 return findings
+
+
+def tell(text: str) -> None:
+    """Show how far it is, where somebody looks."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def orphans(session: int, findings: Findings) -> None:
@@ -431,7 +438,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="all kills")
     parser.add_argument("--nights", type=int, default=30, help="those of them on nights")
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--bricks", type=int, default=6)
+    parser.add_argument("--bricks", type=int, default=4)
     parser.add_argument("--pixels", type=int, default=1000, help="on a side of each brick")
     asked = parser.parse_args()
     os.environ["SOURCE_DATE_EPOCH"] = "1700000000"
@@ -439,8 +446,9 @@ def main() -> None:
     sky = folder / "sky"
     make_sky(sky, asked.bricks, asked.pixels)
     options = [
-        *("--bricks", str(sky), "--cuts", "none", "--r-max", "20.8", "--order", "9"),
-        *("--device", "cpu", "--precision", "float32", "--batch-size", "16"),
+        *("--bricks", str(sky), "--cuts", "none", "--r-max", "19.8", "--order", "9"),
+        *("--device", "cpu", "--precision", "float32", "--engine", "eager"),
+        *("--batch-size", "16"),
         *("--tier", "0.2", "--tier", "0.02", "--tier", "all", "--shred-radii", "0"),
     ]
     sweeps = [Table.read(path, unit_parse_strict="silent") for path in sky.rglob("sweep-*.fits")]
@@ -473,7 +481,8 @@ def main() -> None:
             f"| {findings.files:,} | {findings.kept:,} | {findings.leftovers} "
             f"| {findings.shared} |"
         )
-    print(f"\n{time.monotonic() - begun:.0f} s.", end=" ")
+    alone = ", ".join(f"{leg.name} {sum(f.seconds.values()):.0f} s" for leg, f in found)
+    print(f"\n{time.monotonic() - begun:.0f} s; undisturbed: {alone}.", end=" ")
     faults = [f"{leg.name}: {fault}" for leg, findings in found for fault in findings.faults]
     if left := shared_memory() - before:
         faults.append(f"{len(left)} blocks of shared memory are left, such as {sorted(left)[0]}")

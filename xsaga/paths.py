@@ -40,6 +40,9 @@ def placed(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or os.fspath(path)  # a failed write names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     flush_names(path.parent)
