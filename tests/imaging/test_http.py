@@ -355,7 +355,7 @@ def test_a_longer_answer_than_is_taken_is_refused_at_once(serve, client) -> None
 
 def test_a_length_that_is_too_long_may_be_a_passing_fault(serve, client, content) -> None:
     with serve([Fault(headers={"Content-Length": "99999999"})]) as (server, url):
-        assert client().get(url, max_bytes=100_000).body == content
+        assert client().get(url, max_bytes=len(content)).body == content
         assert len(server.seen) == 2
     with serve() as (_, url), pytest.raises(HttpFailure, match=r"an answer of .*bytes"):
         client().get(url, max_bytes=10)
