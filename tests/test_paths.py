@@ -44,7 +44,7 @@ def test_an_error_of_a_write_names_the_file(tmp_path: Path) -> None:
         with placed(tmp_path / "table.csv"), Path("/dev/full").open("w") as full:
             full.write("a")
 
-    with pytest.raises(OSError, match="No space left on device: .*table.csv"):
+    with pytest.raises(OSError, match=r"No space left on device: .*table\.csv"):
         fill()
 
 
