@@ -229,3 +229,16 @@ def test_there_is_one_scorer_for_each_gpu_else_one(model: Model) -> None:
     scorers = scorers_for(model, device="auto")
     assert len(scorers) == max(1, torch.cuda.device_count())
     assert len(scorers_for(model, device="cpu")) == 1
+
+
+@pytest.mark.parametrize("name", ["eager", "openvino"])
+def test_photometry_that_is_not_given_is_not_that_of_before(name: str) -> None:
+    if name == "openvino":
+        pytest.importorskip("openvino", reason="needs the extra [openvino]")
+    model = load_model("simulated")
+    images = drawn_images(model, 2)
+    scorer = Scorer(model, device="cpu", precision="float32", engine=name, batch_size=2)  # type: ignore[arg-type]
+    before = scorer.score(images).logit
+    quantities = model.card.architecture.photometry
+    scorer.score(images, photometry=np.full((2, quantities), 1.5, np.float32))
+    assert np.array_equal(scorer.score(images).logit, before)
