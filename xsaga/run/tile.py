@@ -91,11 +91,12 @@ def is_scored(job: TileJob) -> bool:
 
 def read_candidates(paths: TilePaths) -> pd.DataFrame:
     """Read the sources of a tile that passed the photometric cuts, in the order of their ids."""
-    return read_table(
+    candidates: pd.DataFrame = read_table(
         paths.sources,
         columns=["source_id", "ra", "dec"],
         filters=[("photometric_flags", "==", 0)],
     ).to_pandas()
+    return candidates
 
 
 def count_failed_cuts(paths: TilePaths) -> int:
@@ -288,7 +289,8 @@ def count_unfamiliar(paths: TilePaths) -> int:
 
 def read_failures(paths: TilePaths) -> pd.DataFrame:
     """Read the candidates of a tile that could not be scored, with the reason."""
-    return read_table(paths.failures).to_pandas()
+    failures: pd.DataFrame = read_table(paths.failures).to_pandas()
+    return failures
 
 
 def read_scored(tiles: Sequence[TilePaths]) -> pd.DataFrame:
