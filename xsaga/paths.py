@@ -46,7 +46,8 @@ def placed(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or os.fspath(path)  # a failed write names none
+        if error.errno is not None:
+            error.filename = error.filename or os.fspath(path)  # a failed write names none
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -50,9 +50,10 @@ def until_there_is_room(
         before = state(folder, "scores.parquet")
         code, _, errors = attempt()
         now = state(folder, "scores.parquet")
-        assert {path: now.get(path) for path in before} == before
         if code == ExitCode.OK:
+            assert all(now.get(path, was) == was for path, was in before.items())
             return failures
+        assert now.items() >= before.items()
         assert code == ExitCode.ERROR, errors
         message = only_message(errors)
         assert said in message
@@ -68,11 +69,11 @@ def sizes(first: int, factor: float, count: int) -> list[int]:
 def test_a_disk_that_is_full_at_any_write(
     sky: SmallSky, tmp_path: Path, preloaded: Preloaded
 ) -> None:
-    with disk(tmp_path / "disk", "size=8k") as place:
+    with disk(tmp_path / "disk", "size=16k") as place:
         run = place / "RUN"
-        rooms = [lambda size=size: remount(place, f"size={size}k") for size in sizes(8, 2.3, 9)]
+        rooms = [lambda size=size: remount(place, f"size={size}k") for size in sizes(16, 3, 7)]
         command = ("run", *sky.options, "--out", run)
-        assert until_there_is_room(lambda: preloaded.run(*command), place, rooms) >= 5
+        assert until_there_is_room(lambda: preloaded.run(*command), place, rooms) >= 3
         assert status_of(run)["stage"] == "done"
         found = results_of(run)
         shutil.rmtree(run)
@@ -83,12 +84,12 @@ def test_a_disk_that_is_full_at_any_write(
 def test_a_quota_on_the_size_of_files(sky: SmallSky, tmp_path: Path, preloaded: Preloaded) -> None:
     """The kernel refuses to let any file grow beyond so many bytes."""
     run = tmp_path / "RUN"
-    limits = iter(sizes(200, 8, 7))
+    limits = iter(sizes(200, 12, 5))
 
     def attempt() -> tuple[int, str, str]:
         return preloaded.run("run", *sky.options, "--out", run, file_limit=next(limits))
 
-    assert until_there_is_room(attempt, run, [lambda: None] * 7, "File too large") >= 3
+    assert until_there_is_room(attempt, run, [lambda: None] * 5, "File too large") >= 2
     found = results_of(run)
     shutil.rmtree(run)
     assert found == undisturbed(preloaded, sky, run)
@@ -98,7 +99,7 @@ def test_a_disk_without_inodes(sky: SmallSky, tmp_path: Path, preloaded: Preload
     with disk(tmp_path / "disk", "size=50m,nr_inodes=4") as place:
         run = place / "RUN"
         rooms = [
-            lambda count=count: remount(place, f"nr_inodes={count}") for count in sizes(4, 2, 7)
+            lambda count=count: remount(place, f"nr_inodes={count}") for count in sizes(4, 2.6, 6)
         ]
         command = ("run", *sky.options, "--out", run)
         assert until_there_is_room(lambda: preloaded.run(*command), place, rooms) >= 3
@@ -137,13 +138,13 @@ def test_an_export_and_a_ranking_that_find_no_room(
             free = shutil.disk_usage(place).free - 1024 * kilobytes
             filler.write_bytes(bytes(max(free, 0)))
 
-        rooms = [lambda size=size: leave(size) for size in sizes(1, 4, 7)]
+        rooms = [lambda size=size: leave(size) for size in sizes(1, 8, 5)]
         for command in (
-            ["export", run, "--format", "hats"],
+            ["export", run, "--format", "desi-targets"],
             ["rank", run, "--format", "votable", "--format", "parquet"],
         ):
             assert until_there_is_room(partial(preloaded.run, *command), run, rooms) >= 2
-        assert (run / "exports" / "hats").is_dir()
+        assert (run / "exports" / "desi-targets").is_dir()
         assert (run / "targets.vot").is_file()
         assert status_of(run)["stage"] == "done"
 
@@ -155,7 +156,7 @@ def test_parts_of_a_run_on_other_file_systems(
     run = tmp_path / "RUN"
     command = ("run", *sky.options, "--out", run)
     whole = undisturbed(preloaded, sky, run)
-    code, _, errors = preloaded.run(*command, file_limit=20_000)  # stopped before its cutouts
+    code, _, errors = preloaded.run(*command, file_limit=150_000)  # stopped before its cutouts
     assert code == ExitCode.ERROR, errors
     (run / "tiles").rename(tmp_path / "tiles")
     with disk(run / "tiles"), disk(run / "exports"), disk(run / "report"):
@@ -197,7 +198,7 @@ def test_a_night_that_finds_no_room(
         first = state(nights.folder / "lists", "*")
         rooms = [
             lambda more=more: remount(tmp_path / "disk", f"size={used + more}k")
-            for more in sizes(8, 1.8, 12)
+            for more in sizes(8, 3, 8)
         ]
 
         def attempt() -> tuple[int, str, str]:
@@ -209,7 +210,7 @@ def test_a_night_that_finds_no_room(
                 assert "NO NEW LIST, lists/2026-11-26 stays the latest" in said
             return code, said, errors
 
-        assert until_there_is_room(attempt, nights.folder, rooms) >= 4
+        assert until_there_is_room(attempt, nights.folder, rooms) >= 3
         assert nights.names() == ["2026-11-26", "2026-11-27"]
         assert len(nights.targets()) == len(archive.rows)
         nights.assert_ledger_tells_the_lists()

@@ -32,7 +32,8 @@ def flip(path: Path, column: str) -> None:
     chunks = [group.column(number) for number in range(group.num_columns)]
     (chunk,) = [chunk for chunk in chunks if chunk.path_in_schema == column]
     content = bytearray(path.read_bytes())
-    content[chunk.data_page_offset + chunk.total_compressed_size - 2] ^= 4
+    begins = chunk.dictionary_page_offset or chunk.data_page_offset
+    content[begins + chunk.total_compressed_size - 2] ^= 4
     path.write_bytes(bytes(content))
 
 
