@@ -42,9 +42,6 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import Table, vstack
 
-import xsaga.report.run_report
-import xsaga.run.nightly
-import xsaga.run.stages  # noqa: F401 - once, for all forks
 from xsaga.cli import main as xsaga_command
 from xsaga.paths import TEMPORARY_MARK, NightlyPaths, RunPaths, is_leftover
 
@@ -171,8 +168,9 @@ def members(session: int) -> list[int]:
 
 
 def shared_memory() -> set[str]:
-    """Names of the blocks of shared memory of Python's making."""
-    return {path.name for path in SHARED_MEMORY.iterdir()} if SHARED_MEMORY.is_dir() else set()
+    """Names of the blocks of shared memory; semaphores of 32 bytes are not counted."""
+    names = {path.name for path in SHARED_MEMORY.iterdir()} if SHARED_MEMORY.is_dir() else set()
+    return {name for name in names if name.startswith(("xsaga-", "psm_"))}
 
 
 def files_of(folder: Path) -> Iterator[Path]:
@@ -416,6 +414,13 @@ def the_nights(folder: Path, options: list[str], rows: Table, catalog: Path) -> 
     return Leg("nights", folder, commands, provide, stage, NIGHT_STAGES)
 
 
+def load() -> None:
+    """Import once what all forks need; not at the top, which decoding processes import too."""
+    import xsaga.report.run_report
+    import xsaga.run.nightly
+    import xsaga.targets.exports.registry  # noqa: F401
+
+
 def make_sky(folder: Path, bricks: int, pixels: int) -> None:
     """Simulate the sky in a process of its own, which leaves this one without threads."""
     if (folder / "truth.parquet").exists():
@@ -442,6 +447,7 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=1000, help="on a side of each brick")
     asked = parser.parse_args()
     os.environ["SOURCE_DATE_EPOCH"] = "1700000000"
+    load()
     folder = (asked.folder or Path(tempfile.mkdtemp(prefix="xsaga-crash-"))).absolute()
     sky = folder / "sky"
     make_sky(sky, asked.bricks, asked.pixels)
