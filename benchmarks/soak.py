@@ -35,6 +35,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 from astropy.table import Table, vstack
 
@@ -88,8 +89,11 @@ NOISE = Sample(40.0, 2, 1, 0, 0, 0, 5.0)
 """By how much the median of the last quarter may exceed that of the second."""
 
 
-def sample(process: psutil.Process, folder: Path, others: int, memory: float) -> Sample:
-    """Look around; `others` processes belong to the trial itself."""
+def sample(
+    process: psutil.Process, folder: Path, others: int, memory: float, begun: set[int]
+) -> Sample:
+    """Look around; `others` processes belong to the trial, `begun` made blocks of memory."""
+    blocks = [path.name.split("-") for path in SHARED_MEMORY.glob("xsaga-*-*-*")]
     temporary = [path for path in (folder / "tmp").rglob("*") if path.is_file()]
     temporary += [path for path in folder.rglob(f"*{TEMPORARY_MARK}*") if is_leftover(path)]
     cache = sum(path.stat().st_size for path in (folder / "cache").rglob("*") if path.is_file())
@@ -98,7 +102,7 @@ def sample(process: psutil.Process, folder: Path, others: int, memory: float) ->
         files=process.num_fds(),
         threads=process.num_threads(),
         children=len(process.children(recursive=True)) - others,
-        blocks=len(list(SHARED_MEMORY.glob("xsaga-*"))) + len(list(SHARED_MEMORY.glob("psm_*"))),
+        blocks=sum(int(words[2]) in begun for words in blocks),
         temporary=len(temporary),
         cache_mib=cache / (1 << 20),
     )
@@ -175,8 +179,8 @@ def here(arguments: list[str]) -> int:
     return 0
 
 
-def elsewhere(arguments: list[str]) -> tuple[int, float]:
-    """Do a night in a process of its own; give its exit code and the most memory it had (bytes)."""
+def elsewhere(arguments: list[str]) -> tuple[int, int, float]:
+    """Do a night in a process of its own: its number, exit code and most memory (bytes)."""
     process = subprocess.Popen(
         [sys.executable, "-m", "xsaga", *arguments],
         stdout=subprocess.DEVNULL,
@@ -184,38 +188,41 @@ def elsewhere(arguments: list[str]) -> tuple[int, float]:
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss * 1024.0
+    return process.pid, process.returncode, usage.ru_maxrss * 1024.0
 
 
 def loop(nights: Nights, until: float, separate: bool) -> Iterator[tuple[str, int, Sample]]:
     """Do night after night; give what each was like, its exit code and a sample."""
     process = psutil.Process()
-    others = len(process.children(recursive=True))
+    others, begun = len(process.children(recursive=True)), {process.pid}
     while time.monotonic() < until:
         kind, arguments = nights.kind, nights.next()
         if separate:
-            code, memory = elsewhere(arguments)
+            number, code, memory = elsewhere(arguments)
+            begun.add(number)
         else:
             code = here(arguments)
             gc.collect()
             memory = float(process.memory_info().rss)
-        yield kind, code, sample(process, nights.folder, others, memory)
+        yield kind, code, sample(process, nights.folder, others, memory, begun)
 
 
 def growth(samples: list[Sample]) -> tuple[list[str], list[str]]:
     """Rows of a table, and what grows beyond its noise; the first quarter is for warming up."""
+    if len(samples) < 8:
+        return [], [f"{len(samples)} nights are too few to tell: give more minutes"]
     rows, faults = [], []
-    quarter = max(len(samples) // 4, 1)
+    quarter = len(samples) // 4
     for name, noise in asdict(NOISE).items():
         values = np.array([getattr(each, name) for each in samples], float)
         parts = [np.median(part) for part in np.array_split(values, 4)]
         steady = values[quarter:]
-        slope = np.polyfit(np.arange(len(steady)), steady, 1)[0] if len(steady) > 2 else 0.0
+        slope = np.polyfit(np.arange(len(steady)), steady, 1)[0]
         grows = parts[3] - parts[1] > noise
         if grows:
             faults.append(f"{name} grows: {parts[1]:g} → {parts[3]:g}")
         figures = " | ".join(f"{value:,.0f}" for value in (values[0], *parts, values.max()))
-        rows.append(f"| {name} | {figures} | {100 * slope:+.2g} | {'grows' if grows else 'no'} |")
+        rows.append(f"| {name} | {figures} | {100 * slope:+.1f} | {'grows' if grows else 'no'} |")
     return rows, faults
 
 
@@ -301,6 +308,8 @@ def main() -> None:
                 faults.append(f"{kind}: exit code {code}")
             if sys.stderr.isatty():
                 print(f"\r\033[K{len(samples)} nights, {seen}", end="", file=sys.stderr)
+        table = pd.DataFrame([asdict(seen) for seen in samples])
+        table.to_csv(folder / f"samples-{'processes' if separate else 'one'}.csv")
         rows_of_table, grown = growth(samples)
         faults += [f"{title}: {fault}" for fault in grown]
         print(f"\n{title}: {len(samples)} nights.\n")
