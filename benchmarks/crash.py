@@ -23,6 +23,7 @@ Prints a Markdown table; exits with 1 where anything was not so. Linux only.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -47,8 +48,9 @@ from xsaga.paths import TEMPORARY_MARK, NightlyPaths, RunPaths, is_leftover
 
 PROCESSES, SHARED_MEMORY = Path("/proc"), Path("/dev/shm")  # noqa: S108
 EXPORTS = ("desi-targets", "desi-secondary", "regions", "hats")
-RUN_STAGES = ("begin", "tile", "fetch", "score", "rank", "report", "export")
-NIGHT_STAGES = ("begin", "tile", "fetch", "score", "rank", "prepare the list", "publish")
+WORK = ("begin", "tile", "fetch and score", "rank")
+RUN_STAGES = (*WORK, "report", "export")
+NIGHT_STAGES = (*WORK, "prepare the list", "publish")
 CHANGING = ("log.jsonl", ".lock", "summary.txt", "summary.json", "file-hashes.json")
 """Files that tell of the time that things took, or of the working itself."""
 
@@ -270,21 +272,24 @@ def torture(leg: Leg, kills: int, chance: random.Random) -> Findings:
     """Kill a leg so often; it begins anew whenever it ends."""
     findings = Findings()
     undisturbed(leg, findings)
-    whole = sum(findings.seconds.values())
     before, left_over = scored(leg.folder), temporary(leg.folder)
     while True:
-        last = sum(findings.kills.values()) >= kills
-        child = begin(leg)
         number = sum(findings.kills.values())
-        stage = chance.choice(leg.stages) if number % 2 else ""
-        wait = chance.uniform(0, findings.seconds.get(stage, whole))
-        code = None
+        last = number >= kills
+        ahead = leg.stages[leg.stages.index(leg.where()) :]
+        stage = chance.choice(ahead) if number % 2 else ""
+        wait = chance.uniform(0, sum(findings.seconds.get(name, 0.0) for name in ahead))
+        if stage:
+            wait = chance.uniform(0, findings.seconds.get(stage, 0.0))
+        child, code = begin(leg), None
         moment = None if stage else time.monotonic() + wait
         while code is None and (last or moment is None or time.monotonic() < moment):
             time.sleep(0.001)
             code = ended(child)
-            if moment is None and leg.where() == stage:
+            if stage and moment is None and leg.where() == stage:
                 moment = time.monotonic() + wait
+            elif stage and moment is not None and leg.where() != stage:
+                break  # it was faster than it was undisturbed
         if code is None:
             where, alone = leg.where(), bool(number % 4 > 1)
             (os.kill if alone else os.killpg)(child, signal.SIGKILL)
@@ -364,10 +369,8 @@ def run_stage_of(paths: RunPaths) -> str:
     if not paths.partition.is_file():
         return "tile"
     tiles = [path for path in paths.tiles.rglob("Npix=*") if (path / "sources.parquet").exists()]
-    undone = [path for path in tiles if not (path / "scores.parquet").exists()]
-    if undone:
-        stored = [path for path in undone if (path / "cutouts.parquet").exists()]
-        return "fetch" if len(stored) < len(undone) else "score"
+    if not all((path / "scores.parquet").exists() for path in tiles):
+        return "fetch and score"
     return "report" if paths.ranked.is_file() else "rank"
 
 
@@ -394,6 +397,7 @@ def the_nights(folder: Path, options: list[str], rows: Table, catalog: Path) -> 
     def provide(number: int) -> None:
         made = catalog.with_name("new.fits")
         rows[:: 2 - number].write(made, format="fits", overwrite=True)
+        os.utime(made, (number, number))  # the records of runs tell it
         made.replace(catalog)
 
     def stage(at: int) -> str:
@@ -418,7 +422,12 @@ def load() -> None:
     """Import once what all forks need; not at the top, which decoding processes import too."""
     import xsaga.report.run_report
     import xsaga.run.nightly
+    import xsaga.targets.exports.desi_targets
+    import xsaga.targets.exports.hats_catalog
     import xsaga.targets.exports.registry  # noqa: F401
+
+    with contextlib.suppress(ImportError):
+        import hats.io  # noqa: F401
 
 
 def make_sky(folder: Path, bricks: int, pixels: int) -> None:
