@@ -23,6 +23,7 @@ Prints a Markdown table; exits with 1 where anything was not so. Linux only.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -42,16 +43,14 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import Table, vstack
 
-import xsaga.report.run_report
-import xsaga.run.nightly
-import xsaga.run.stages  # noqa: F401 - once, for all forks
 from xsaga.cli import main as xsaga_command
 from xsaga.paths import TEMPORARY_MARK, NightlyPaths, RunPaths, is_leftover
 
 PROCESSES, SHARED_MEMORY = Path("/proc"), Path("/dev/shm")  # noqa: S108
 EXPORTS = ("desi-targets", "desi-secondary", "regions", "hats")
-RUN_STAGES = ("begin", "tile", "fetch", "score", "rank", "report", "export")
-NIGHT_STAGES = ("begin", "tile", "fetch", "score", "rank", "prepare the list", "publish")
+WORK = ("begin", "tile", "fetch and score", "rank")
+RUN_STAGES = (*WORK, "report", "export")
+NIGHT_STAGES = (*WORK, "prepare the list", "publish")
 CHANGING = ("log.jsonl", ".lock", "summary.txt", "summary.json", "file-hashes.json")
 """Files that tell of the time that things took, or of the working itself."""
 
@@ -171,8 +170,9 @@ def members(session: int) -> list[int]:
 
 
 def shared_memory() -> set[str]:
-    """Names of the blocks of shared memory of Python's making."""
-    return {path.name for path in SHARED_MEMORY.iterdir()} if SHARED_MEMORY.is_dir() else set()
+    """Names of the blocks of shared memory; semaphores of 32 bytes are not counted."""
+    names = {path.name for path in SHARED_MEMORY.iterdir()} if SHARED_MEMORY.is_dir() else set()
+    return {name for name in names if name.startswith(("xsaga-", "psm_"))}
 
 
 def files_of(folder: Path) -> Iterator[Path]:
@@ -272,21 +272,24 @@ def torture(leg: Leg, kills: int, chance: random.Random) -> Findings:
     """Kill a leg so often; it begins anew whenever it ends."""
     findings = Findings()
     undisturbed(leg, findings)
-    whole = sum(findings.seconds.values())
     before, left_over = scored(leg.folder), temporary(leg.folder)
     while True:
-        last = sum(findings.kills.values()) >= kills
-        child = begin(leg)
         number = sum(findings.kills.values())
-        stage = chance.choice(leg.stages) if number % 2 else ""
-        wait = chance.uniform(0, findings.seconds.get(stage, whole))
-        code = None
+        last = number >= kills
+        ahead = leg.stages[leg.stages.index(leg.where()) :]
+        stage = chance.choice(ahead) if number % 2 else ""
+        wait = chance.uniform(0, sum(findings.seconds.get(name, 0.0) for name in ahead))
+        if stage:
+            wait = chance.uniform(0, findings.seconds.get(stage, 0.0))
+        child, code = begin(leg), None
         moment = None if stage else time.monotonic() + wait
         while code is None and (last or moment is None or time.monotonic() < moment):
             time.sleep(0.001)
             code = ended(child)
-            if moment is None and leg.where() == stage:
+            if stage and moment is None and leg.where() == stage:
                 moment = time.monotonic() + wait
+            elif stage and moment is not None and leg.where() != stage:
+                break  # it was faster than it was undisturbed
         if code is None:
             where, alone = leg.where(), bool(number % 4 > 1)
             (os.kill if alone else os.killpg)(child, signal.SIGKILL)
@@ -294,6 +297,7 @@ def torture(leg: Leg, kills: int, chance: random.Random) -> Findings:
             code = os.waitstatus_to_exitcode(status)
             if code == -signal.SIGKILL:
                 findings.kills[where] += 1
+        tell(f"{leg.name}: {sum(findings.kills.values())} kills, ended {findings.ended} times")
         orphans(child, findings)
         look(leg, findings, before, left_over, code)
         before, left_over = scored(leg.folder), temporary(leg.folder)
@@ -302,6 +306,12 @@ def torture(leg: Leg, kills: int, chance: random.Random) -> Findings:
             before, left_over = {}, set()
             if last:
                 return findings
+
+
+def tell(text: str) -> None:
+    """Show how far it is, where somebody looks."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def orphans(session: int, findings: Findings) -> None:
@@ -359,10 +369,8 @@ def run_stage_of(paths: RunPaths) -> str:
     if not paths.partition.is_file():
         return "tile"
     tiles = [path for path in paths.tiles.rglob("Npix=*") if (path / "sources.parquet").exists()]
-    undone = [path for path in tiles if not (path / "scores.parquet").exists()]
-    if undone:
-        stored = [path for path in undone if (path / "cutouts.parquet").exists()]
-        return "fetch" if len(stored) < len(undone) else "score"
+    if not all((path / "scores.parquet").exists() for path in tiles):
+        return "fetch and score"
     return "report" if paths.ranked.is_file() else "rank"
 
 
@@ -389,6 +397,7 @@ def the_nights(folder: Path, options: list[str], rows: Table, catalog: Path) -> 
     def provide(number: int) -> None:
         made = catalog.with_name("new.fits")
         rows[:: 2 - number].write(made, format="fits", overwrite=True)
+        os.utime(made, (number, number))  # the records of runs tell it
         made.replace(catalog)
 
     def stage(at: int) -> str:
@@ -407,6 +416,18 @@ def the_nights(folder: Path, options: list[str], rows: Table, catalog: Path) -> 
     always += ["--export", "desi-targets"]
     commands = [[*always, "--night", night] for night in nights]
     return Leg("nights", folder, commands, provide, stage, NIGHT_STAGES)
+
+
+def load() -> None:
+    """Import once what all forks need; not at the top, which decoding processes import too."""
+    import xsaga.report.run_report
+    import xsaga.run.nightly
+    import xsaga.targets.exports.desi_targets
+    import xsaga.targets.exports.hats_catalog
+    import xsaga.targets.exports.registry  # noqa: F401
+
+    with contextlib.suppress(ImportError):
+        import hats.io  # noqa: F401
 
 
 def make_sky(folder: Path, bricks: int, pixels: int) -> None:
@@ -431,16 +452,18 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="all kills")
     parser.add_argument("--nights", type=int, default=30, help="those of them on nights")
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--bricks", type=int, default=6)
+    parser.add_argument("--bricks", type=int, default=4)
     parser.add_argument("--pixels", type=int, default=1000, help="on a side of each brick")
     asked = parser.parse_args()
     os.environ["SOURCE_DATE_EPOCH"] = "1700000000"
+    load()
     folder = (asked.folder or Path(tempfile.mkdtemp(prefix="xsaga-crash-"))).absolute()
     sky = folder / "sky"
     make_sky(sky, asked.bricks, asked.pixels)
     options = [
-        *("--bricks", str(sky), "--cuts", "none", "--r-max", "20.8", "--order", "9"),
-        *("--device", "cpu", "--precision", "float32", "--batch-size", "16"),
+        *("--bricks", str(sky), "--cuts", "none", "--r-max", "19.8", "--order", "9"),
+        *("--device", "cpu", "--precision", "float32", "--engine", "eager"),
+        *("--batch-size", "16"),
         *("--tier", "0.2", "--tier", "0.02", "--tier", "all", "--shred-radii", "0"),
     ]
     sweeps = [Table.read(path, unit_parse_strict="silent") for path in sky.rglob("sweep-*.fits")]
@@ -473,7 +496,8 @@ def main() -> None:
             f"| {findings.files:,} | {findings.kept:,} | {findings.leftovers} "
             f"| {findings.shared} |"
         )
-    print(f"\n{time.monotonic() - begun:.0f} s.", end=" ")
+    alone = ", ".join(f"{leg.name} {sum(f.seconds.values()):.0f} s" for leg, f in found)
+    print(f"\n{time.monotonic() - begun:.0f} s; undisturbed: {alone}.", end=" ")
     faults = [f"{leg.name}: {fault}" for leg, findings in found for fault in findings.faults]
     if left := shared_memory() - before:
         faults.append(f"{len(left)} blocks of shared memory are left, such as {sorted(left)[0]}")

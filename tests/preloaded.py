@@ -122,7 +122,8 @@ def _serve() -> None:
     """Import all that commands need; fork for each line of standard input."""
     import xsaga.report.run_report
     import xsaga.run.nightly
-    import xsaga.run.train  # noqa: F401 - for the forks
+    import xsaga.run.train
+    import xsaga.targets.exports.registry  # noqa: F401 - for the forks
     from xsaga.cli import main as command
 
     os.write(1, READY)

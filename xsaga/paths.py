@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEMPORARY_MARK = ".tmp-"
+LEFT_FOR_S = 3600.0
+"""Age (s) beyond which a temporary file in a folder that nobody holds was left by a killed process:
+no file takes so long to write."""
+
 _TEMPORARY_NAME = re.compile(r".+\.tmp-[0-9a-f]{12}(\..*)?")
 
 
@@ -40,6 +45,10 @@ def placed(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = error.filename or os.fspath(path)  # a failed write names none
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     flush_names(path.parent)
@@ -68,6 +77,25 @@ def flush_folder(folder: Path) -> None:
 def is_leftover(path: Path) -> bool:
     """Tell whether a file bears a temporary name of `placed`."""
     return path.is_file() and _TEMPORARY_NAME.fullmatch(path.name) is not None
+
+
+def clear_leftovers(folder: Path, *, older_than: float | None = None) -> None:
+    """Remove what killed processes left half-written.
+
+    Parameters
+    ----------
+    folder : Path
+        One that this process holds, with all below it; or, with `older_than`, one that others may
+        write to, without what is below it.
+    older_than : float, optional
+        Leave files that were changed within so many seconds.
+    """
+    pattern = f"*{TEMPORARY_MARK}*"
+    for item in folder.rglob(pattern) if older_than is None else folder.glob(pattern):
+        if is_leftover(item):
+            age = time.time() - item.stat().st_mtime
+            if older_than is None or age > older_than:
+                item.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

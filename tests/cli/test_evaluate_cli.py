@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -26,6 +27,7 @@ from tests.evaluated_runs import (
     put_scores,
     tile_run,
 )
+from tests.small_disks import disk, only_message, remount
 from tests.small_runs import make_small_sky, xsaga
 from xsaga.evaluation import baselines
 from xsaga.paths import RunPaths
@@ -117,11 +119,26 @@ def test_the_same_inputs_give_the_same_bytes(
     evaluated: tuple[Path, str], run: Path, labels: Path, tmp_path: Path
 ) -> None:
     out, _ = evaluated
+    leftover = tmp_path / "again" / "evaluation.tmp-0123456789ab.json"
+    leftover.parent.mkdir()
+    leftover.write_text("half")
+    os.utime(leftover, (0, 0))
     assert evaluate(run, labels, tmp_path / "again", "--no-baselines")[0] == 0
+    assert not leftover.exists()
     files = sorted(path.name for path in out.iterdir())
     assert set(files) == FIGURES | {"evaluation.json", "evaluation.md"}
     for name in files:
         assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_an_evaluation_that_finds_no_room(run: Path, labels: Path, tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "size=12k") as place:
+        code, said = evaluate(run, labels, place / "out", "--no-baselines")
+        assert code == 1
+        assert "No space left on device: " in only_message(said)
+        assert not list(place.rglob("*.tmp-*"))
+        remount(place, "size=50m")
+        assert evaluate(run, labels, place / "out", "--no-baselines")[0] == 0
 
 
 def test_baselines_stand_beside_the_model(

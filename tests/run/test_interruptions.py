@@ -5,11 +5,8 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
-
-import pytest
 
 from tests.preloaded import Preloaded, TookLongerError
 from tests.small_runs import SmallSky, status_of, xsaga
@@ -85,46 +82,3 @@ def test_a_second_process_on_the_run_folder_stops(
     assert f"{run} is in use by process" in errors
     assert "use another --out" in errors
     assert "Traceback" not in errors
-
-
-@pytest.mark.parametrize("limit", [200, 20_000])
-def test_a_quota_that_is_reached_is_one_line_and_leaves_finished_work(
-    sky: SmallSky, tmp_path: Path, preloaded: Preloaded, limit: int
-) -> None:
-    """The kernel refuses to let any file grow beyond `limit` bytes."""
-    run = tmp_path / "RUN"
-    code, _, errors = preloaded.run("run", *sky.options, "--out", run, file_limit=limit)
-    assert code == 1
-    assert "File too large" in only_message(errors)
-    assert not list(run.rglob(f"*{TEMPORARY_MARK}*"))
-    assert xsaga("run", *sky.options, "--out", run).exit_code == 0
-    assert status_of(run)["stage"] == "done"
-
-
-@pytest.mark.parametrize("size", ["24k", "400k", "900k"])
-def test_a_full_disk_is_one_line_and_goes_on_once_there_is_room(
-    sky: SmallSky, tmp_path: Path, preloaded: Preloaded, size: str
-) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system is not permitted here")
-    try:
-        run = disk / "RUN"
-        code, _, errors = preloaded.run("run", *sky.options, "--out", run)
-        assert code == 1
-        assert "No space left" in only_message(errors)
-        assert not list(run.rglob(f"*{TEMPORARY_MARK}*"))
-        subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
-        assert xsaga("run", *sky.options, "--out", run).exit_code == 0
-        assert status_of(run)["stage"] == "done"
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-def only_message(errors: str) -> str:
-    """Return the one line an error is told in."""
-    assert "Traceback" not in errors
-    (message,) = [line for line in errors.splitlines() if line.startswith("xsaga: ")]
-    return message

@@ -24,6 +24,7 @@ POINTS = {
     "while scoring": ("*/scores.parquet", 2, True),
     "before it is published": ("*/lists/2026-11-27", 1, False),
     "before the ledger": ("*/lists/2026-11-27", 1, True),
+    "entering it in the ledger": ("*/ledger/2026-11-27.parquet", 1, False),
     "before latest": ("*/latest", 1, False),
 }
 """Where a night is killed: at a rename, the how manieth, and whether before or after it."""
@@ -85,7 +86,7 @@ def test_a_killed_night_is_gone_on_with(
     killed: dict[str, Nights], undisturbed: pd.Series, archive: SmallArchive, point: str
 ) -> None:
     nights = killed[point]
-    published = point in ("before the ledger", "before latest")
+    published = point in ("before the ledger", "entering it in the ledger", "before latest")
     assert nights.names() == ["2026-11-26", "2026-11-27"][: 1 + published]
     assert len(nights.targets()) == len(archive.rows[::2])  # latest is a whole list all the time
     n_scored = len(nights.events("tile scored"))

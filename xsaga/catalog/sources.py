@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xsaga.catalog import photometry
@@ -20,7 +19,7 @@ from xsaga.catalog.schema import (
     missing_values,
 )
 from xsaga.errors import CatalogError
-from xsaga.paths import placed
+from xsaga.tile_tables import read_table, write_table
 
 _ROW_GROUP = 1 << 17
 
@@ -107,17 +106,16 @@ def write_sources(path: Path, sources: pa.Table, constant: frozenset[str] = froz
         for f in SOURCE_FIELDS
         if pa.types.is_floating(f.kind) and f.name not in coded
     }
-    with placed(path) as temporary:
-        pq.write_table(
-            sources,
-            temporary,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=coded,
-            column_encoding=split,
-            row_group_size=_ROW_GROUP,
-            store_schema=False,  # text is read back as text, not as categories
-        )
+    write_table(
+        path,
+        sources,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=coded,
+        column_encoding=split,
+        row_group_size=_ROW_GROUP,
+        store_schema=False,  # text is read back as text, not as categories
+    )
 
 
 def read_sources(path: Path) -> pd.DataFrame:
@@ -129,8 +127,8 @@ def read_sources(path: Path) -> pd.DataFrame:
         When the file cannot be read or lacks columns.
     """
     try:
-        table = pq.read_table(path, columns=SOURCE_SCHEMA.names)
-    except (OSError, pa.ArrowException) as error:
+        table = read_table(path, columns=SOURCE_SCHEMA.names)
+    except OSError as error:
         raise CatalogError(f"{path}: cannot read the sources of this tile: {error}") from error
     absent = set(SOURCE_SCHEMA.names) - set(table.column_names)
     if absent:

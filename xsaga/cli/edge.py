@@ -46,14 +46,14 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 def file_trouble(error: OSError) -> str:
     """Say in one line what the operating system would not do, where, and what to do."""
-    where = f" {error.filename}" if error.filename else ""
+    where = f": {error.filename}" if error.filename else ""
     advice = {
         errno.ENOSPC: "; make room, then start the same command again",
         errno.EDQUOT: "; make room, then start the same command again",
         errno.EACCES: "; check who may write there",
         errno.EROFS: "; choose another --out",
     }.get(error.errno or 0, "")
-    return f"{error.strerror or error}:{where}{advice}"
+    return f"{error.strerror or error}{where}{advice}"
 
 
 def _say(message: str) -> None:

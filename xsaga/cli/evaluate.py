@@ -90,6 +90,7 @@ def evaluate(
     from xsaga.evaluation.evaluation import EvaluationSettings, judge, write_evaluation
     from xsaga.evaluation.training_sky import TrainingSky
     from xsaga.evaluation.truth import Labels
+    from xsaga.paths import LEFT_FOR_S, clear_leftovers
     from xsaga.report.evaluation_figures import require_matplotlib
     from xsaga.report.evaluation_page import headline, write_evaluation_page
     from xsaga.run.finished import read_run
@@ -107,6 +108,7 @@ def evaluate(
     settings = EvaluationSettings(r_min, r_max, unlabelled, baselines, seed, workers)
     known = Labels.read(labels)
     content = judge(read_run(run, area, bricks_table, known), known, settings, training)
+    clear_leftovers(out, older_than=LEFT_FOR_S)
     write_evaluation(out, content)
     page = write_evaluation_page(out)
     click.echo(headline(content))

@@ -25,6 +25,7 @@ from xsaga.run.tile import LOGIT, is_scored, tile_jobs
 from xsaga.run.training_area import labelled_within, refuse_learnt
 from xsaga.targets.provenance import sha256_of
 from xsaga.targets.ranking import rank_sources
+from xsaga.tile_tables import read_table
 
 SCORE_COLUMNS = ("p_lowz", "p_lowz_std", LOGIT, "score_flags")
 """Columns of ``scores.parquet`` that a finished run is read with."""
@@ -74,7 +75,7 @@ def read_finished_run(folder: Path) -> FinishedRun:
             f"`xsaga run {folder}` does all that is missing"
         )
     scores = [
-        pd.read_parquet(job.paths.scores).reindex(columns=["source_id", *SCORE_COLUMNS])
+        read_table(job.paths.scores).to_pandas().reindex(columns=["source_id", *SCORE_COLUMNS])
         for job in jobs
     ]
     if not scores:

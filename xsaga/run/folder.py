@@ -27,7 +27,7 @@ from xsaga.config import (
 )
 from xsaga.config_file import read_config, write_config
 from xsaga.errors import RunError, XsagaError
-from xsaga.paths import TEMPORARY_MARK, RunPaths, is_leftover, placed
+from xsaga.paths import RunPaths, clear_leftovers, is_leftover, placed
 from xsaga.targets.formats import FORMATS
 from xsaga.targets.provenance import InputFile, WeightsRecord, installed_versions, sha256_of
 
@@ -426,6 +426,4 @@ def _refuse_foreign(paths: RunPaths) -> None:
 def _clear_leftovers(paths: RunPaths) -> None:
     for scratch in (paths.spool, paths.set_aside):
         shutil.rmtree(scratch, ignore_errors=True)
-    for item in paths.folder.rglob(f"*{TEMPORARY_MARK}*"):
-        if is_leftover(item):
-            item.unlink(missing_ok=True)
+    clear_leftovers(paths.folder)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 class RunLog:
@@ -31,8 +32,13 @@ class RunLog:
         line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": kind}
         line |= {"message": message} if message else {}
         text = json.dumps(line | details, default=str)
-        with self._mutex, self._path.open("a", encoding="utf-8") as stream:
-            stream.write(text + "\n")
+        with self._mutex:
+            try:
+                with self._path.open("ab+") as stream:
+                    stream.write(_gap(stream) + text.encode() + b"\n")
+            except OSError as error:
+                error.filename = error.filename or str(self._path)  # a failed write names none
+                raise
         if message:
             self._say(message)
 
@@ -48,3 +54,11 @@ class RunLog:
                     continue
                 if isinstance(event, dict):
                     yield event
+
+
+def _gap(stream: BinaryIO) -> bytes:
+    """End a line that was left half-written, by a kill or a full disk."""
+    if stream.seek(0, os.SEEK_END) == 0:
+        return b""
+    stream.seek(-1, os.SEEK_END)
+    return b"" if stream.read(1) == b"\n" else b"\n"

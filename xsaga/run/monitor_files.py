@@ -13,7 +13,7 @@ import pandas as pd
 
 from xsaga.evaluation.json_types import DIGITS
 from xsaga.evaluation.success import surprises
-from xsaga.paths import placed
+from xsaga.paths import LEFT_FOR_S, clear_leftovers, placed
 from xsaga.run.observed_targets import ObservedTargets
 from xsaga.run.published_lists import PublishedLists, night_text
 
@@ -45,6 +45,7 @@ class Monitored:
 
 def write_monitor(out: Path, found: Monitored) -> list[Path]:
     """Write tables and ``monitor.json``, this one last; return their paths."""
+    clear_leftovers(out, older_than=LEFT_FOR_S)
     misses = out / f"{MISSES_NAME}.parquet"
     with placed(misses) as temporary:
         found.misses.to_parquet(temporary, index=False)

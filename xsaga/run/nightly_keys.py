@@ -20,6 +20,7 @@ from xsaga.paths import TilePaths, placed
 from xsaga.run.file_hashes import ABSENT, FileHashes
 from xsaga.run.session import Session
 from xsaga.run.tile import TileJob
+from xsaga.tile_tables import read_table
 
 _NOT_CONTENT = ("imaging.bricks", "imaging.files", "imaging.bricks_table", "imaging.min_coverage")
 """Keys of the imaging that say where, not what (files count by content), or matter to scores."""
@@ -125,11 +126,11 @@ class KeyMaker:
 
     def key(self, job: TileJob) -> TileKey:
         """Make the key of a tile as its files are now."""
-        table = pd.read_parquet(
+        table = read_table(
             job.paths.sources,
             columns=["source_id", "ra", "dec", *self._columns],
             filters=[("photometric_flags", "==", 0)],
-        )
+        ).to_pandas()
         ra, dec = table["ra"].to_numpy(np.float64), table["dec"].to_numpy(np.float64)
         source_id = table["source_id"].to_numpy(np.int64)
         files = self._session.imaging.files(ra, dec, source_id)

@@ -20,6 +20,7 @@ from xsaga.paths import (
     TEMPORARY_MARK,
     ListPaths,
     NightlyPaths,
+    clear_leftovers,
     flush_folder,
     flush_names,
     is_leftover,
@@ -143,6 +144,7 @@ def settle(paths: NightlyPaths, log: RunLog) -> None:
     for item in paths.folder.glob(f"*{TEMPORARY_MARK}*"):
         if is_leftover(item) or item.is_symlink():
             item.unlink(missing_ok=True)
+    clear_leftovers(paths.ledger)  # whoever reads the folder as one table would read them too
     names = [str(name) for name in list_names(paths)]
     for name in names:  # first: a list that is latest is in the ledger
         if not paths.ledger_of(name).is_file():

@@ -38,6 +38,7 @@ from xsaga.targets.formats import FORMATS, write_targets
 from xsaga.targets.ranking import is_last, rank_sources
 from xsaga.targets.selection import Selection, select_targets
 from xsaga.targets.tiers import TierChoice
+from xsaga.tile_tables import read_table
 
 _AT_ONCE = 1 << 20
 """Sources whose positions are looked at in one go: ellipses are slow to ask for few."""
@@ -140,11 +141,11 @@ def _bright(tiles: Sequence[TilePaths], limit: float | None) -> BrightObjects | 
     if limit is None:
         return None
     parts = [
-        pd.read_parquet(
+        read_table(
             tile.sources,
             columns=["ra", "dec", "mag_r", "radius"],
             filters=[("mag_r", "<", limit), ("radius", ">", 0)],
-        )
+        ).to_pandas()
         for tile in tiles
     ]
     return BrightObjects.among(pd.concat(parts), limit) if parts else None
@@ -186,7 +187,7 @@ def _positions(tiles: Sequence[TilePaths]) -> Iterator[pa.Table]:
     """Read where all sources are and their MASKBITS, many tiles at once."""
     parts: list[pa.Table] = []
     for tile in tiles:
-        parts.append(pq.read_table(tile.sources, columns=["ra", "dec", "maskbits"]))
+        parts.append(read_table(tile.sources, columns=["ra", "dec", "maskbits"]))
         if sum(part.num_rows for part in parts) >= _AT_ONCE:
             yield pa.concat_tables(parts)
             parts = []

@@ -24,7 +24,8 @@ from xsaga.imaging.store import ArrivingCutouts, CutoutWriter
 from xsaga.model.images import ImageArray
 from xsaga.model.photometry import PHOTOMETRY_COLUMNS, catalog_photometry
 from xsaga.model.scoring import ScoreFlag, Scorer, Scores
-from xsaga.paths import RunPaths, TilePaths, placed
+from xsaga.paths import RunPaths, TilePaths
+from xsaga.tile_tables import read_table, write_table
 
 FINGERPRINT_KEY = b"xsaga.fingerprint"
 FAILURE_COLUMNS = ("source_id", "ra", "dec", "status", "reason")
@@ -87,22 +88,26 @@ def is_scored(job: TileJob) -> bool:
     """Whether the tile is done: its scores exist and carry the run's fingerprint."""
     if not job.paths.scores.is_file():
         return False
-    metadata = pq.read_schema(job.paths.scores).metadata or {}
+    try:
+        metadata = pq.read_schema(job.paths.scores).metadata or {}
+    except pa.ArrowException:  # its bytes rotted: it is made again
+        return False
     return bool(metadata.get(FINGERPRINT_KEY, b"").decode() == job.fingerprint)
 
 
 def read_candidates(paths: TilePaths) -> pd.DataFrame:
     """Read the sources of a tile that passed the photometric cuts, in the order of their ids."""
-    return pd.read_parquet(
+    candidates: pd.DataFrame = read_table(
         paths.sources,
         columns=["source_id", "ra", "dec"],
         filters=[("photometric_flags", "==", 0)],
-    )
+    ).to_pandas()
+    return candidates
 
 
 def count_failed_cuts(paths: TilePaths) -> int:
     """Count the sources of a tile that failed the photometric cuts."""
-    flags = pq.read_table(paths.sources, columns=["photometric_flags"])["photometric_flags"]
+    flags = read_table(paths.sources, columns=["photometric_flags"])["photometric_flags"]
     return int((flags.to_numpy() != 0).sum())
 
 
@@ -206,11 +211,11 @@ def write_scores(job: TileJob, index: pd.DataFrame, result: Scores) -> None:
 
 def _photometry(paths: TilePaths, source_id: NDArray[np.int64]) -> NDArray[np.float32]:
     """Give the photometry of some of a tile's candidates, in the order given."""
-    sources = pd.read_parquet(
+    sources = read_table(
         paths.sources,
         columns=["source_id", *PHOTOMETRY_COLUMNS],
         filters=[("photometric_flags", "==", 0)],
-    )
+    ).to_pandas()
     return catalog_photometry(sources.set_index("source_id").loc[source_id])
 
 
@@ -230,8 +235,8 @@ def take_scores(job: TileJob, made: TilePaths) -> None:
     made : TilePaths
         Files of the tile there, which is scored.
     """
-    _write(job.paths.failures, pd.read_parquet(made.failures), job.fingerprint)
-    _write(job.paths.scores, pd.read_parquet(made.scores), job.fingerprint)
+    _write(job.paths.failures, read_table(made.failures).to_pandas(), job.fingerprint)
+    _write(job.paths.scores, read_table(made.scores).to_pandas(), job.fingerprint)
 
 
 def carry_scores(job: TileJob, made: TilePaths | None) -> tuple[int, int]:
@@ -253,8 +258,8 @@ def carry_scores(job: TileJob, made: TilePaths | None) -> tuple[int, int]:
     candidates = read_candidates(job.paths)
     scores, failures = _no_scores(candidates.iloc[:0][["source_id"]]), _no_failures()
     if made is not None and made.scores.is_file():
-        scores = _of(pd.read_parquet(made.scores), candidates)
-        failures = _of(pd.read_parquet(made.failures), candidates)
+        scores = _of(read_table(made.scores).to_pandas(), candidates)
+        failures = _of(read_table(made.failures).to_pandas(), candidates)
         failures = failures[failures["status"] != WAITING]
     known = pd.concat([scores["source_id"], failures["source_id"]])
     waiting = candidates[~candidates["source_id"].isin(known)]
@@ -284,13 +289,14 @@ def count_scored(paths: TilePaths) -> int:
 
 def count_unfamiliar(paths: TilePaths) -> int:
     """Count the scores of a tile that are flagged UNFAMILIAR."""
-    flags = pq.read_table(paths.scores, columns=["score_flags"])["score_flags"].to_numpy()
+    flags = read_table(paths.scores, columns=["score_flags"])["score_flags"].to_numpy()
     return int(np.count_nonzero(flags & ScoreFlag.UNFAMILIAR))
 
 
 def read_failures(paths: TilePaths) -> pd.DataFrame:
     """Read the candidates of a tile that could not be scored, with the reason."""
-    return pd.read_parquet(paths.failures)
+    failures: pd.DataFrame = read_table(paths.failures).to_pandas()
+    return failures
 
 
 def read_scored(tiles: Sequence[TilePaths]) -> pd.DataFrame:
@@ -311,7 +317,7 @@ def read_scored(tiles: Sequence[TilePaths]) -> pd.DataFrame:
         read_sources(paths.sources)
         .query("photometric_flags == 0")
         .merge(
-            pd.read_parquet(paths.scores).drop(columns=LOGIT, errors="ignore"),
+            read_table(paths.scores).to_pandas().drop(columns=LOGIT, errors="ignore"),
             on="source_id",
             validate="one_to_one",
         )
@@ -366,5 +372,4 @@ def _image_flags(index: pd.DataFrame) -> NDArray[np.int32]:
 def _write(path: Path, table: pd.DataFrame, fingerprint: str) -> None:
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     metadata = (arrow.schema.metadata or {}) | {FINGERPRINT_KEY: fingerprint.encode()}
-    with placed(path) as temporary:
-        pq.write_table(arrow.replace_schema_metadata(metadata), temporary)
+    write_table(path, arrow.replace_schema_metadata(metadata))
