@@ -66,8 +66,13 @@ class IncompleteFitsError(ValueError):
     """Not a FITS file, not all of one, or one that lies about sizes; the message says which."""
 
 
-def check_fits(path: Path) -> None:
-    """Walk the headers of a file, gzip-compressed or not; see `check_complete`.
+def checked_fits(path: Path) -> Path | io.BytesIO:
+    """Walk the headers of a file, see `check_complete`, and give what astropy is to read.
+
+    Returns
+    -------
+    Path or BytesIO
+        The file itself, or its unpacked content where it is gzip-compressed.
 
     Raises
     ------
@@ -81,8 +86,10 @@ def check_fits(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(2) != GZIP_MAGIC:
             check_complete(file)
-            return
-    check_complete(io.BytesIO(read_bytes(path, MAX_UNPACKED)))
+            return path
+    content = io.BytesIO(read_bytes(path, MAX_UNPACKED))
+    check_complete(content)
+    return content
 
 
 def check_complete(stream: BinaryIO) -> None:

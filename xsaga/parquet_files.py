@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,7 +75,11 @@ def open_parquet(
 
 
 def read_columns(
-    path: Path, describe: Describe, columns: Sequence[str] | None = None, filters: Any = None
+    path: Path,
+    describe: Describe,
+    columns: Sequence[str] | None = None,
+    filters: Any = None,
+    schema: pa.Schema | None = None,
 ) -> pa.Table:
     """Read a Parquet file, or some columns of it, as a whole.
 
@@ -88,6 +93,8 @@ def read_columns(
         By default all.
     filters : optional
         As of `pyarrow.parquet.read_table`.
+    schema : pyarrow.Schema, optional
+        Types that the columns must have, see `conformed`.
 
     Returns
     -------
@@ -115,14 +122,53 @@ def read_columns(
             if pa.types.is_dictionary(column.type) and name in texts:
                 _check_text(name, column.chunks)
                 table = table.set_column(place, name, column.cast(schema.field(name).type))
+        if schema is not None:
+            table = conformed(table, schema)
         return table.replace_schema_metadata(metadata)
 
 
+def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Give columns the types that they are written in, as far as no value changes.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Any columns.
+    schema : pyarrow.Schema
+        Columns that are looked at where the table has them; others stay.
+
+    Raises
+    ------
+    ValueError
+        A column holds something else, or has rows without a value and is not floating-point.
+    """
+    for place, name in enumerate(table.column_names):
+        if name not in schema.names:
+            continue
+        column, wanted = table.column(name), schema.field(name).type
+        if column.type != wanted:
+            try:
+                column = column.cast(wanted)
+            except pa.ArrowException as error:
+                raise ValueError(
+                    f"column {name} holds {printable(str(column.type))}, not {wanted}"
+                ) from error
+            table = table.set_column(place, name, column)
+        if column.null_count and not pa.types.is_floating(wanted):
+            row = int(np.flatnonzero(column.is_null().to_numpy())[0])
+            raise ValueError(f"column {name} has no value in row {row}")
+    return table
+
+
 def read_frame(
-    path: Path, describe: Describe, columns: Sequence[str] | None = None, filters: Any = None
+    path: Path,
+    describe: Describe,
+    columns: Sequence[str] | None = None,
+    filters: Any = None,
+    schema: pa.Schema | None = None,
 ) -> pd.DataFrame:
     """Read a Parquet file as a DataFrame with a plain index; see `read_columns`."""
-    table = read_columns(path, describe, columns, filters)
+    table = read_columns(path, describe, columns, filters, schema)
     with parsing(describe):
         frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
     return frame

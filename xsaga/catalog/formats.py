@@ -18,20 +18,18 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
-from xsaga.catalog.text_tables import read_ecsv, read_machine_readable, read_votable
 from xsaga.errors import CatalogError
-from xsaga.fits_structure import check_complete
+from xsaga.fits_structure import checked_fits
 from xsaga.parquet_files import open_parquet
 from xsaga.reading import (
     GZIP_MAGIC,
-    MAX_UNPACKED,
     Describe,
     MeasuredGzip,
     TooLargeError,
     parsing,
     printable,
-    read_bytes,
 )
+from xsaga.text_tables import read_ecsv, read_machine_readable, read_votable
 
 FITS_SUFFIXES = (".fits", ".fits.gz", ".fit")
 PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
@@ -257,16 +255,8 @@ def open_fits(path: Path) -> fits.HDUList:
     OSError, ValueError
         It cannot be read, or is not such a file. What astropy raises comes on top of that.
     """
-    with path.open("rb") as file:
-        zipped = file.read(2) == GZIP_MAGIC
-        if not zipped:
-            check_complete(file)
-    if zipped:
-        stream = io.BytesIO(read_bytes(path, MAX_UNPACKED))
-        check_complete(stream)
-        hdus = fits.open(stream, memmap=False)
-    else:
-        hdus = fits.open(path, memmap=True)
+    found = checked_fits(path)
+    hdus = fits.open(found, memmap=isinstance(found, Path))
     len(hdus)  # reads all headers
     return hdus
 

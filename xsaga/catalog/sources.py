@@ -20,6 +20,7 @@ from xsaga.catalog.schema import (
     missing_values,
 )
 from xsaga.errors import CatalogError
+from xsaga.parquet_files import read_frame, unreadable
 from xsaga.paths import placed
 
 _ROW_GROUP = 1 << 17
@@ -128,15 +129,8 @@ def read_sources(path: Path) -> pd.DataFrame:
     CatalogError
         When the file cannot be read or lacks columns.
     """
-    try:
-        table = pq.read_table(path, columns=SOURCE_SCHEMA.names)
-    except (OSError, pa.ArrowException) as error:
-        raise CatalogError(f"{path}: cannot read the sources of this tile: {error}") from error
-    absent = set(SOURCE_SCHEMA.names) - set(table.column_names)
-    if absent:
-        raise CatalogError(f"{path}: columns are missing: {', '.join(sorted(absent))}")
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    describe = unreadable(path, CatalogError, "begin the run anew with --restart")
+    return read_frame(path, describe, SOURCE_SCHEMA.names, schema=SOURCE_SCHEMA)
 
 
 _REPETITIVE = frozenset(

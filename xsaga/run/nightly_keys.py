@@ -15,8 +15,10 @@ import pandas as pd
 from xsaga import __version__
 from xsaga.config import RunConfig, result_settings
 from xsaga.imaging.brick_tree import brick_table_files
+from xsaga.json_values import from_json
 from xsaga.model.photometry import PHOTOMETRY_COLUMNS
 from xsaga.paths import TilePaths, placed
+from xsaga.reading import read_json
 from xsaga.run.file_hashes import ABSENT, FileHashes
 from xsaga.run.session import Session
 from xsaga.run.tile import TileJob
@@ -168,8 +170,8 @@ def imaging_is_as_recorded(key: TileKey, hashes: FileHashes) -> bool:
 def read_key(paths: TilePaths) -> TileKey | None:
     """Read the key of a tile; None where there is none, or a damaged one."""
     try:
-        return TileKey(**json.loads(paths.key.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return from_json(TileKey, read_json(paths.key))
+    except (OSError, ValueError):
         return None
 
 
