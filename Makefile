@@ -15,7 +15,7 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	# one thread each: on two cores, more wait for one another
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,13 +1,16 @@
-"""Cutouts per second from one brick, by xsaga and by astrocut's FITSCutout.
+"""Cutouts per second from bricks, by xsaga, by astrocut's FITSCutout and by Cutana.
 
 Usage::
 
-    python benchmarks/cutouts.py [--astrocut-python PYTHON] [--workers N] [--repeats N]
+    python benchmarks/cutouts.py [--others-python PYTHON]
 
-One simulated brick is written as the public coadds are: 3600² pixels, grz images and inverse
-variances, Rice-compressed in 100 x 100 tiles, dithered; every pixel holds noise. xsaga decodes
-image and invvar and gives coverage; astrocut is given the three images, and then, for the same
-result, the images and the inverse variances.
+SIMULATED bricks full of noise are written as the public coadds are: 3600² pixels, grz images and
+inverse variances, Rice-compressed in 100 x 100 tiles, dithered. xsaga decodes image and invvar and
+gives coverage; its figure is that of three bricks in a row, each opened for the first time, after
+one that starts the decoding processes. astrocut (one call each, as its interface wants, of the
+first 200 positions at most) and Cutana (`create_cutouts_direct`, no stretch, no resizing, the
+better of two calls) are given the three images, and then, for the same result, the images and the
+inverse variances; the positions are those of one of the bricks.
 """
 
 from __future__ import annotations
@@ -22,136 +25,137 @@ import tempfile
 import time
 from pathlib import Path
 
-import astropy
 import numpy as np
-from astropy.coordinates import SkyCoord
-from astropy.io import fits
-from astropy.table import Table
 
-BRICK, RA, DEC = "1503p020", 150.375, 2.0
-PIXELS, SCALE, SIZE = 3600, 0.262 / 3600, 144
-NOISE = {"g": 0.0024, "r": 0.0041, "z": 0.0105}  # nanomaggies per pixel, of real south bricks
+SIZE, BANDS = 144, "grz"
 COUNTS = (20, 200, 2000)
+PLAN = "plan.json"
+"""File with the positions and the files of one brick, for the other tools."""
 
 
-def write_brick(root: Path) -> None:
-    """Write a brick tree with one brick full of noise."""
-    folder = root / "south" / "coadd" / BRICK[:3] / BRICK
-    folder.mkdir(parents=True)
-    table = Table({"BRICKNAME": [BRICK], "RA": [RA], "DEC": [DEC]})
-    table.write(root / "south" / "survey-bricks-dr9-south.fits.gz")
-    rng = np.random.default_rng(1)
-    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": RA, "CRVAL2": DEC})
-    header.update({"CRPIX1": (PIXELS + 1) / 2, "CRPIX2": (PIXELS + 1) / 2})
-    header.update({"CD1_1": -SCALE, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": SCALE})
-    for band, noise in NOISE.items():
-        planes = {
-            "image": rng.normal(0, noise, (PIXELS, PIXELS)),
-            "invvar": rng.normal(1, 0.03, (PIXELS, PIXELS)) / noise**2,
-        }
-        for product, plane in planes.items():
-            hdu = fits.CompImageHDU(
-                plane.astype(np.float32),
-                header=header,
-                compression_type="RICE_1",
-                tile_shape=(100, 100),
-                quantize_level=16,
-                quantize_method=2,
-                dither_seed=1,
-            )
-            hdu.writeto(folder / f"legacysurvey-{BRICK}-{product}-{band}.fits.fz")
+def prepare(root: Path) -> None:
+    """Write the bricks, and what the other tools are to cut out of one of them."""
+    from xsaga.imaging.brick_speed import brick_positions, bricks_here, write_noise_bricks
+    from xsaga.imaging.brick_tree import LocalTree, image_path
+
+    write_noise_bricks(root)
+    brick = bricks_here(LocalTree(root), 2)[1]
+    files = {
+        product: [str(root / image_path(brick.region, brick.name, product, band)) for band in BANDS]
+        for product in ("image", "invvar")
+    }
+    positions = {str(count): brick_positions(brick, count).tolist() for count in COUNTS}
+    (root / PLAN).write_text(json.dumps({"files": files, "positions": positions}))
 
 
-def positions(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions anywhere in the brick's own 0.25° of the sky."""
-    rng = np.random.default_rng(count)
-    return RA + rng.uniform(-0.125, 0.125, count), DEC + rng.uniform(-0.125, 0.125, count)
-
-
-def xsaga_seconds(root: Path, count: int, workers: int, repeats: int) -> tuple[float, float]:
-    """First and best time to get all cutouts; the first includes starting the processes."""
+def xsaga_rates(root: Path, workers: int) -> tuple[float, ...]:
+    """Cutouts per second of bricks that are opened for the first time."""
+    from xsaga.imaging.brick_speed import measure_bricks
     from xsaga.imaging.brick_tree import LocalTree
-    from xsaga.imaging.bricks import BrickSource
     from xsaga.imaging.cutouts import CutoutSpec
 
-    source = BrickSource(LocalTree(root), CutoutSpec(size=SIZE), workers=workers)
-    ra, dec = positions(count)
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        complete = 0
-        for batch in source.cutouts(ra, dec, np.arange(count)):
-            complete += int((batch.status == 0).sum())
-        seconds.append(time.perf_counter() - start)
-        assert complete == count
-    source.close()
-    return seconds[0], min(seconds[1:])
+    tree, spec = LocalTree(root), CutoutSpec(size=SIZE)
+    speed = measure_bricks(tree, spec, workers=workers, max_bytes=1 << 30, densities=COUNTS)
+    return speed.rates()
 
 
-def astrocut_rate(root: Path, count: int, products: str) -> float:
-    """Cutouts per second of FITSCutout, one call each as its interface wants."""
+def astrocut_rate(files: list[str], positions: list[list[float]]) -> float:
+    """Cutouts per second of FITSCutout, one call each."""
     from astrocut import FITSCutout
+    from astropy.coordinates import SkyCoord
 
-    names = ["*-image-*", "*-invvar-*"] if products == "both" else ["*-image-*"]
-    files = [str(path) for name in names for path in sorted(root.rglob(name))]
-    coordinates = SkyCoord(*positions(count), unit="deg")
+    coordinates = SkyCoord(*positions, unit="deg")[:200]
     start = time.perf_counter()
     for position in coordinates:
         cutouts = FITSCutout(files, position, SIZE).fits_cutouts
         assert len(cutouts[0]) == 1 + len(files)
         assert cutouts[0][1].data.shape == (SIZE, SIZE)
-    return count / (time.perf_counter() - start)
+    return len(coordinates) / (time.perf_counter() - start)
 
 
-def run_astrocut(python: str, root: Path, products: str) -> tuple[str, dict[int, float]]:
-    """Run this file with another interpreter, where astrocut is installed."""
-    command = [python, __file__, "--only-astrocut", str(root), products]
+def cutana_rate(files: list[str], positions: list[list[float]]) -> float:
+    """Cutouts per second of Cutana's fast path, all in one call."""
+    import pandas as pd
+    from cutana import create_cutouts_direct, get_default_config
+
+    config = get_default_config()
+    config.target_resolution, config.normalisation_method = SIZE, "none"
+    config.apply_flux_conversion = False
+    config.fits_extensions = ["COMPRESSED_IMAGE"]
+    planes = [f"{product}-{band}" for product in ("image", "invvar") for band in BANDS]
+    one = np.eye(len(files)).tolist()
+    config.channel_weights = dict(zip(planes[: len(files)], one, strict=True))
+    ra, dec = positions
+    catalog = pd.DataFrame({"SourceID": [f"s{n}" for n in range(len(ra))], "RA": ra, "Dec": dec})
+    catalog = catalog.assign(diameter_pixel=SIZE, fits_file_paths=str(files))
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        batches = create_cutouts_direct(catalog, config)
+        seconds.append(time.perf_counter() - start)
+        assert sum(len(batch["cutouts"]) for batch in batches) == len(ra)
+        assert batches[0]["cutouts"].shape[1:] == (SIZE, SIZE, len(files))
+    return len(ra) / min(seconds)
+
+
+def others(root: Path) -> dict[str, object]:
+    """Rates of the other tools, where they are installed."""
+    import astrocut
+    import cutana
+
+    plan = json.loads((root / PLAN).read_text())
+    positions = [plan["positions"][str(count)] for count in COUNTS]
+    images, invvars = plan["files"]["image"], plan["files"]["invvar"]
+    return {
+        "names": f"astrocut {astrocut.__version__}, Cutana {cutana.__version__}",
+        "images": [astrocut_rate(images, each) for each in positions],
+        "both": [astrocut_rate(images + invvars, each) for each in positions],
+        "cutana": [cutana_rate(images, each) for each in positions],
+        "cutana both": [cutana_rate(images + invvars, each) for each in positions],
+    }
+
+
+def run_others(python: str, root: Path) -> dict[str, object]:
+    """Run this file with another interpreter, where the other tools are installed."""
+    command = [python, __file__, "--only-others", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"astrocut did not run: {done.stderr.strip().splitlines()[-1]}")
-    version, rates = json.loads(done.stdout.strip().splitlines()[-1])
-    return version, {count: rates[str(count)] for count in COUNTS}
+        raise SystemExit(f"the others did not run: {done.stderr.strip().splitlines()[-1]}")
+    result: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
 
 
 def main() -> None:
     """Run the benchmark and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--astrocut-python", default=sys.executable)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only-astrocut", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--others-python", default=sys.executable)
+    parser.add_argument("--only-others", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.only_astrocut:
-        import astrocut
-
-        root, products = Path(options.only_astrocut[0]), options.only_astrocut[1]
-        rates = {count: astrocut_rate(root, count, products) for count in COUNTS}
-        print(json.dumps([astrocut.__version__, rates]))
+    if options.only_others:
+        print(json.dumps(others(Path(options.only_others))))
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        write_brick(root)
-        version, images = run_astrocut(options.astrocut_python, root, "images")
-        _, both = run_astrocut(options.astrocut_python, root, "both")
+        prepare(root)
+        ours = {workers: xsaga_rates(root, workers) for workers in (1, 2)}
+        theirs = run_others(options.others_python, root)
         print(
             f"{os.cpu_count()} cores, Python {platform.python_version()}, "
-            f"astropy {astropy.__version__}, numpy {np.__version__}, astrocut {version}; "
-            f"{SIZE}-px grz cutouts from one 3600² brick, cutouts per second\n"
+            f"{theirs['names']}; "
+            f"{SIZE}-px grz cutouts from 3600² bricks, cutouts per second\n"
         )
         print(
-            f"| sources | 1 process | {options.workers} processes | first call | "
-            "astrocut, images | ratio | astrocut, images + invvar | ratio |"
+            "| per brick | xsaga, 1 process | 2 processes | astrocut, images | × | "
+            "astrocut, + invvar | × | Cutana, images | × | Cutana, + invvar | × |"
         )
-        print("|---:|---:|---:|---:|---:|---:|---:|---:|")
-        for count in COUNTS:
-            _, single = xsaga_seconds(root, count, 1, options.repeats)
-            first, several = xsaga_seconds(root, count, options.workers, options.repeats)
-            best = count / min(several, single)
-            print(
-                f"| {count} | {count / single:.0f} | {count / several:.0f} | "
-                f"{count / first:.0f} | {images[count]:.1f} | {best / images[count]:.0f} | "
-                f"{both[count]:.1f} | {best / both[count]:.0f} |"
-            )
+        print("|---:|" + "---:|" * 10)
+        for row, count in enumerate(COUNTS):
+            best = max(ours[1][row], ours[2][row])
+            cells = [f"{ours[1][row]:.0f}", f"{ours[2][row]:.0f}"]
+            for name in ("images", "both", "cutana", "cutana both"):
+                rate = theirs[name][row]
+                cells += [f"{rate:.1f}", f"{best / rate:.0f}"]
+            print(f"| {count} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

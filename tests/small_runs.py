@@ -50,6 +50,7 @@ class SmallSky:
             *("--order", "9"),
             *("--device", "cpu"),
             *("--precision", "float32"),
+            *("--engine", "eager"),
             *("--batch-size", "16"),
             *EVERYONE,
         ]

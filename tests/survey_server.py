@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
+import select
 import socket
 import ssl
 import struct
@@ -23,6 +25,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
@@ -58,9 +61,13 @@ class Fault:
     body: bytes | None = None
     size: int | None = None
     """Cut out this many pixels whatever was asked."""
+    shift: float = 0.0
+    """Cut out so many degrees farther east."""
+    scale: float | None = None
+    """Cut out with such pixels, arcsec."""
     bands: str | None = None
     edit: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
-    """Changes the pixels."""
+    """Changes the pixels (of a brick tree)."""
     keep: int | None = None
     """Send only so many bytes of the body, and say so: a truncated file."""
     cut_after: int | None = None
@@ -71,6 +78,8 @@ class Fault:
     """Seconds between bytes of the body."""
     trickle_headers: float = 0.0
     """Seconds between bytes of the headers."""
+    delay: float = 0.0
+    """Seconds before the first byte."""
     hang: bool = False
     """Never answer."""
     wait: threading.Event | None = None
@@ -81,11 +90,21 @@ HTML = Fault(
     headers={"Content-Type": "text/html"}, body=b"<html><body>Down for maintenance</body></html>"
 )
 
+Edit = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class Sky(Protocol):
+    """Where the pixels of the cutout service come from."""
+
+    def fits(self, ra: float, dec: float, size: int, scale: float, bands: str) -> bytes | None:
+        """FITS file of a cutout; None outside the footprint."""
+
+
 FaultPlan = Sequence[Fault | None] | Callable[[Seen], Fault | None]
 
 
 class BrickMosaic:
-    """Pixels of all bricks of one folder that has ``coadd/`` below it."""
+    """Pixels of all bricks of folders that have ``coadd/`` below them."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
@@ -103,6 +122,19 @@ class BrickMosaic:
                         wcs = WCS(header)
                     found.append((brick, wcs, header["NAXIS1"], header["NAXIS2"]))
         return found
+
+    def fits(
+        self,
+        ra: float,
+        dec: float,
+        size: int,
+        scale: float,
+        bands: str,
+        edit: Edit = lambda image: image,
+    ) -> bytes | None:
+        """FITS file of a cutout; None outside all bricks."""
+        cut = self.cutout(ra, dec, size, scale, bands)
+        return None if cut is None else cutout_fits(edit(cut[0]), cut[1], bands)
 
     def cutout(
         self, ra: float, dec: float, size: int, scale: float, bands: str
@@ -188,7 +220,9 @@ class SurveyServer(ThreadingHTTPServer):
     request_queue_size = 64
     scheme = "http"
 
-    def __init__(self, root: Path, *, port: int, faults: FaultPlan, layer: str) -> None:
+    def __init__(
+        self, root: Path, *, port: int, faults: FaultPlan, layer: str, sky: Sky | None
+    ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.root = root.resolve()
         self.layer = layer
@@ -202,6 +236,7 @@ class SurveyServer(ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
         folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
         self.mosaic = BrickMosaic([path for path in folders if (path / "coadd").is_dir()])
+        self.sky = sky or self.mosaic
 
     @property
     def url(self) -> str:
@@ -288,10 +323,23 @@ class _Handler(BaseHTTPRequestHandler):
             if fault.wait is not None:
                 while not (fault.wait.wait(0.02) or self.server.stopping.is_set()):
                     pass
+            if fault.delay and not self._waited(fault.delay):
+                self.close_connection = True
+                return
             status, kind, body = self._answer(seen, fault)
             status = fault.status or status
             body = body if fault.body is None else fault.body
             self._send(status, {"Content-Type": kind, **fault.headers}, body[: fault.keep], fault)
+
+    def _waited(self, seconds: float) -> bool:
+        """Wait; False as soon as the client hangs up or the server stops."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self.server.stopping.is_set():
+                return False
+            if select.select([self.connection], [], [], min(left, 0.05))[0]:
+                return False  # no client sends anything before it has its answer
+        return True
 
     def _answer(self, seen: Seen, fault: Fault) -> tuple[int, str, bytes]:
         if fault.body is not None or (fault.status or 200) != 200:
@@ -301,7 +349,11 @@ class _Handler(BaseHTTPRequestHandler):
         path = (self.server.root / seen.path.lstrip("/")).resolve()
         if not path.is_relative_to(self.server.root) or not path.is_file():
             return 404, "text/html", b"<html>404 Not Found</html>"
-        return 200, "application/octet-stream", path.read_bytes()
+        content = path.read_bytes()
+        wanted = re.fullmatch(r"bytes=0-(\d+)", seen.headers.get("Range", ""))
+        if wanted is not None:
+            return 206, "application/octet-stream", content[: int(wanted[1]) + 1]
+        return 200, "application/octet-stream", content
 
     def _cutout(self, query: dict[str, str], fault: Fault) -> tuple[int, str, bytes]:
         if query.get("layer", self.server.layer) != self.server.layer:
@@ -314,14 +366,15 @@ class _Handler(BaseHTTPRequestHandler):
         bands = fault.bands or query.get("bands", DEFAULT_BANDS)
         if not set(bands) <= set(DEFAULT_BANDS):
             bands = DEFAULT_BANDS
-        scale = float(query.get("pixscale", DEFAULT_SCALE))
-        cut = self.server.mosaic.cutout(ra, dec, size, scale, bands)
-        if cut is None:
-            return 500, "text/html", b"<html>Server Error (500)</html>"
-        image, grid = cut
+        scale = fault.scale or float(query.get("pixscale", DEFAULT_SCALE))
+        asked = ra + fault.shift, dec, size, scale, bands
         if fault.edit is not None:
-            image = fault.edit(image)
-        return 200, "image/fits", cutout_fits(image, grid, bands)
+            content = self.server.mosaic.fits(*asked, edit=fault.edit)
+        else:
+            content = self.server.sky.fits(*asked)
+        if content is None:
+            return 500, "text/html", b"<html>Server Error (500)</html>"
+        return 200, "image/fits", content
 
     def _send(self, status: int, headers: dict[str, str], body: bytes, fault: Fault) -> None:
         self.send_response(status)
@@ -364,14 +417,15 @@ def survey_server(
     faults: FaultPlan = (),
     port: int = 0,
     layer: str = LAYER,
+    sky: Sky | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[SurveyServer]:
     """Serve `root` (a release or a region) until the block ends.
 
     `faults` says what goes wrong with each request, in the order they come in (None or the end of
-    the list: nothing), or is asked for each request.
+    the list: nothing), or is asked for each request. Cutouts are made from the tree, or from `sky`.
     """
-    server = SurveyServer(root, port=port, faults=faults, layer=layer)
+    server = SurveyServer(root, port=port, faults=faults, layer=layer, sky=sky)
     if tls is not None:
         server.scheme = "https"
         server.socket = tls.wrap_socket(server.socket, server_side=True)

@@ -143,7 +143,7 @@ class CutsConfig:
 
 @dataclass(frozen=True)
 class ImagingConfig:
-    """Where cutouts come from: one of bricks, service or files."""
+    """Where cutouts come from: bricks, service (of both, the faster is chosen) or files."""
 
     bricks: str = _key(
         "",
@@ -231,6 +231,24 @@ class ImagingConfig:
     retries: int = _key(
         4, KeyInfo("Further tries of a request that failed.", "--retries", "N", result=False)
     )
+    max_outage: float = _key(
+        60.0,
+        KeyInfo(
+            "Longest wait for a server that is gone, minutes; what it failed is asked again.",
+            "--max-outage",
+            "MIN",
+            result=False,
+        ),
+    )
+    memory: float = _key(
+        4.0,
+        KeyInfo(
+            "Memory that fetching and scoring stay within, GB (2 or more).",
+            "--memory",
+            "GB",
+            result=False,
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -286,7 +304,18 @@ class ModelConfig:
             "PRECISION",
         ),
     )
-    batch_size: int = _key(128, KeyInfo("Cutouts scored at once.", "--batch-size", "N"))
+    engine: Literal["auto", "eager", "openvino"] = _key(
+        "auto",
+        KeyInfo(
+            "What runs the network: eager (torch), openvino, or auto: the faster in a short trial.",
+            "--engine",
+            "ENGINE",
+            result=False,  # the engine that is chosen is recorded beside the configuration
+        ),
+    )
+    batch_size: int = _key(
+        0, KeyInfo("Cutouts scored at once; 0: what suits the engine.", "--batch-size", "N")
+    )
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,16 @@ class RunPaths:
         return self.folder / ".spool"
 
     @property
+    def imaging_choice(self) -> Path:
+        """Which of two places of imaging was chosen."""
+        return self.folder / "imaging.json"
+
+    @property
+    def set_aside(self) -> Path:
+        """Scratch folder of cutouts that were made before their tile's turn."""
+        return self.folder / ".set-aside"
+
+    @property
     def log(self) -> Path:
         """One JSON object per line."""
         return self.folder / "log.jsonl"

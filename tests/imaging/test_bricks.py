@@ -208,6 +208,7 @@ def test_only_listed_bricks_exist_else_those_with_a_folder(tmp_path: Path) -> No
     assert collect(source(tmp_path), [10, 11, 12], [0, 0, 0]).status.tolist() == [0, 0, 2]
 
 
+@pytest.mark.usefixtures("decoded_by_processes")
 def test_many_sources_from_several_processes_are_the_same(tmp_path: Path) -> None:
     tree, rng = TreeWriter(tmp_path), np.random.default_rng(1)
     grids = [brick_grid(10.0, 0.0, 400), brick_grid(10.027, 0.0, 400)]

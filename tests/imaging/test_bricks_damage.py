@@ -108,6 +108,7 @@ def check_only_hurt(tree: TreeWriter, status: CutoutStatus, path: Path) -> str:
     return cutouts.reason[0]
 
 
+@pytest.mark.usefixtures("decoded_by_processes")
 def test_damage_is_found_by_decoding_processes_too(tree: TreeWriter) -> None:
     path = tree.path("south", "hurt", "invvar", "z")
     scrambled(path)

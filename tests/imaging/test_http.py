@@ -125,13 +125,45 @@ def test_requests_are_never_closer_than_the_rate_allows(rate: float, gaps: list[
     assert times[-1] <= 100 + sum(gaps) + len(gaps) / rate + 1e-6
 
 
-def test_threads_share_the_rate() -> None:
-    waits: list[float] = []
-    pace = RequestPace(4, clock=lambda: 0.0, sleep=waits.append)
+def test_threads_share_the_rate(clock) -> None:
+    taken: list[float] = []
+    pace = RequestPace(4, clock=clock, sleep=clock.sleep)
+
+    def take(_: int) -> None:
+        pace.wait()
+        taken.append(clock.now)
+
     with ThreadPoolExecutor(8) as pool:
-        for _ in range(8):
-            pool.submit(pace.wait)
-    assert sorted(waits) == [number / 4 for number in range(1, 8)]
+        list(pool.map(take, range(8)))
+    assert clock.now == 100 + 7 / 4
+    assert sum(clock.sleeps) == 7 / 4
+
+
+def test_a_hold_is_for_those_who_wait_already(clock) -> None:
+    pace = RequestPace(1, clock=clock, sleep=lambda seconds: slept(seconds))
+    held = False
+
+    def slept(seconds: float) -> None:
+        nonlocal held
+        clock.sleep(seconds)
+        if not held:
+            held = True
+            pace.hold(30)
+
+    pace.wait()
+    pace.wait()
+    assert clock.now == 131
+    pace.wait()
+    assert clock.now == 132
+
+
+def test_sleeping_too_long_brings_no_requests_together(clock) -> None:
+    pace = RequestPace(10, clock=clock, sleep=lambda seconds: clock.sleep(seconds + 0.07))
+    times = []
+    for _ in range(5):
+        pace.wait()
+        times.append(clock.now)
+    assert all(later - earlier >= 0.1 for earlier, later in pairwise(times))
 
 
 def test_retries_keep_to_the_rate(serve, client, clock) -> None:
@@ -338,13 +370,22 @@ def test_redirects_to_another_host_are_not_followed(serve, client) -> None:
     with serve() as (other, target):
         away = Fault(status=302, headers={"Location": f"{target}?token=hush"})
         with (
-            serve([away]) as (_, url),
+            serve([away] * 3) as (_, url),
             pytest.raises(HttpFailure, match="redirected to another host") as caught,
         ):
             client().get(url)
         assert other.seen == []
     assert "hush" not in str(caught.value)
-    assert caught.value.attempts == 1
+    assert caught.value.refused
+
+
+@pytest.mark.parametrize("target", ["file://{path}", "file:///{path}", "ftp://127.0.0.1/{path}"])
+def test_redirects_into_files_are_not_followed(serve, client, tmp_path, target) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hush")
+    away = Fault(status=302, headers={"Location": target.format(path=secret)})
+    with serve([away] * 3) as (_, url), pytest.raises(HttpFailure, match="not followed"):
+        client().get(url)
 
 
 def test_endless_redirects_end(serve, client) -> None:
@@ -461,6 +502,24 @@ def test_certificates_are_verified(certificate, client, content, tmp_path, monke
         assert caught.value.attempts == 1
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
         assert client().get(url).body == content
+
+
+@pytest.mark.parametrize("value", ["", "0", "false"])
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PYTHONHTTPSVERIFY"])
+def test_no_environment_turns_tls_off(
+    certificate, client, content, tmp_path, monkeypatch, name, value
+) -> None:
+    assert content
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(name, value)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with (
+        survey_server(tmp_path / "served", tls=context) as server,
+        pytest.raises(HttpFailure, match="TLS certificate") as caught,
+    ):
+        client().get(f"{server.url}/file.bin")
+    assert caught.value.attempts == 1
 
 
 def test_the_deadline_holds_over_tls(certificate, client, content, tmp_path, monkeypatch) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from xsaga.errors import ImagingError
 from xsaga.imaging.cutouts import CutoutBatch, CutoutSpec, CutoutStatus
-from xsaga.imaging.store import CutoutWriter, StoreDtype, read_cutouts
+from xsaga.imaging.store import CutoutWriter, RottenCutoutsError, StoreDtype, read_cutouts
 from xsaga.paths import TilePaths
 
 resource = pytest.importorskip("resource", reason="limits of file sizes are a POSIX thing")
@@ -74,10 +75,12 @@ def test_what_was_put_is_read_and_the_order_of_arrival_leaves_no_trace(
     kept = np.isin(batch.status, [CutoutStatus.OK, CutoutStatus.PARTIAL])
     assert stored.spec == SPEC
     assert stored.images.dtype == np.dtype(dtype)
-    assert np.array_equal(stored.images, batch.images[kept].astype(dtype))
+    pixels = np.where(kept[:, None, None, None], batch.images.astype(dtype), 0)
+    assert np.array_equal(stored.images, pixels)
+    assert np.array_equal(stored.checked[0 : len(status)], pixels)
     index = stored.index
     assert index["source_id"].tolist() == (100 + batch.index).tolist()
-    assert index["row"].tolist() == np.where(kept, np.cumsum(kept) - 1, -1).tolist()
+    assert index["row"].tolist() == np.where(kept, np.arange(len(kept)), -1).tolist()
     assert index["status"].tolist() == batch.status.tolist()
     assert index["reason"].tolist() == batch.reason
     assert index["origin"].tolist() == batch.origin
@@ -94,7 +97,15 @@ def test_pixels_are_mapped_not_read(tmp_path: Path) -> None:
     paths = write(tmp_path, some_cutouts([0, 2, 0]), [np.arange(3)])
     stored = read_cutouts(paths)
     assert isinstance(stored.images, np.memmap)
-    assert paths.cutouts.stat().st_size == 128 + 2 * 3 * 8 * 8 * 2
+    assert paths.cutouts.stat().st_size == 128 + 3 * 3 * 8 * 8 * 2
+
+
+def test_sources_without_pixels_take_no_room(tmp_path: Path) -> None:
+    """Holes: blocks of a file system are 4 KiB or so, a cutout here 384 bytes."""
+    paths = write(tmp_path, some_cutouts([0] + [2] * 999), [np.arange(1000)])
+    if paths.cutouts.stat().st_blocks * 512 >= paths.cutouts.stat().st_size:
+        pytest.skip("this file system keeps no holes")
+    assert paths.cutouts.stat().st_blocks * 512 < 20_000
 
 
 def test_values_beyond_half_precision_are_clipped_and_flagged(tmp_path: Path) -> None:
@@ -187,10 +198,10 @@ def test_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     paths = write(tmp_path / "a", some_cutouts([0, 0, 2]), [np.arange(3)])
-    other = write(tmp_path / "b", some_cutouts([0, 0, 0]), [np.arange(3)])
+    other = write(tmp_path / "b", some_cutouts([0, 0]), [np.arange(2)])
     content = paths.cutouts.read_bytes()
     paths.cutouts.write_bytes(other.cutouts.read_bytes())
-    with pytest.raises(ImagingError, match=r"holds \(3, 3, 8, 8\), its index tells of \(2, 3"):
+    with pytest.raises(ImagingError, match=r"holds \(2, 3, 8, 8\), its index tells of \(3, 3"):
         read_cutouts(paths)
     paths.cutouts.write_bytes(content[:-10])
     with pytest.raises(ImagingError, match="not readable"):
@@ -211,3 +222,47 @@ def test_index_that_is_none_is_refused(tmp_path: Path) -> None:
     paths.cutout_index.write_bytes(b"PAR1")
     with pytest.raises(ImagingError, match="not an index of cutouts"):
         read_cutouts(paths)
+
+
+def test_pixels_that_rotted_are_found_when_they_are_read(tmp_path: Path) -> None:
+    paths = write(tmp_path, some_cutouts([0, 2, 0, 0]), [np.arange(4)])
+    content = bytearray(paths.cutouts.read_bytes())
+    content[-1] ^= 1
+    paths.cutouts.write_bytes(content)
+    stored = read_cutouts(paths)
+    assert stored.checked[0:3].shape == (3, 3, 8, 8)
+    with pytest.raises(RottenCutoutsError, match=r"cutouts\.npy: the pixels of source 103 are not"):
+        _ = stored.checked[2:4]
+
+
+def test_cutouts_can_be_read_while_they_arrive(tmp_path: Path) -> None:
+    batch = some_cutouts([0, 2, 1, 0, 0])
+    expected = np.where((batch.status == 2)[:, None, None, None], 0, batch.images).astype("f2")
+    with ThreadPoolExecutor(1) as other:
+        with CutoutWriter(TilePaths(tmp_path), 100 + batch.index, SPEC) as writer:
+            arriving = writer.arriving
+            assert (arriving.shape, arriving.dtype) == ((5, 3, 8, 8), np.dtype("float16"))
+            first = other.submit(arriving.__getitem__, slice(0, 2))
+            writer.put(rows_of(batch, np.array([0, 4])))
+            assert not first.done()  # source 1 is missing
+            writer.put(rows_of(batch, np.array([1])))
+            assert np.array_equal(first.result(), expected[:2])
+            last = other.submit(arriving.__getitem__, slice(2, 9))
+            writer.put(rows_of(batch, np.array([3, 2])))
+            assert np.array_equal(last.result(), expected[2:])
+        assert np.array_equal(arriving[1:4], expected[1:4])  # and once they are in place
+
+
+def test_who_waits_for_cutouts_hears_that_fetching_stopped(tmp_path: Path) -> None:
+    def fail(writer: CutoutWriter) -> None:
+        with writer:
+            writer.put(rows_of(some_cutouts([0, 0]), np.array([1])))
+            raise KeyboardInterrupt
+
+    writer = CutoutWriter(TilePaths(tmp_path), np.arange(2), SPEC)
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(writer.arriving.__getitem__, slice(0, 2))
+        with pytest.raises(KeyboardInterrupt):
+            fail(writer)
+        with pytest.raises(ImagingError, match="fetching was stopped"):
+            waiting.result()

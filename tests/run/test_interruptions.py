@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import random
-import resource
 import shutil
 import signal
 import subprocess
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.small_runs import COMMAND, SmallSky, reproducible, status_of, xsaga
+from tests.preloaded import Preloaded, TookLongerError
+from tests.small_runs import SmallSky, status_of, xsaga
 from xsaga.paths import TEMPORARY_MARK, RunPaths
 from xsaga.run.folder import locked
 
-KILLS = 6
+KILLS = 4
+"""Of benchmarks/crash.py's hundred, for every day."""
+
 RESULTS = ("targets.parquet", "targets.fits", "cutflow.csv", "rejected.parquet", "run.toml")
 
 
-def begin(sky: SmallSky, run: Path, **how: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
-        [*COMMAND, "run", *sky.options, "--out", str(run)],
-        env=reproducible(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **how,
-    )
-
-
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
-    sky: SmallSky, tmp_path: Path
+    sky: SmallSky, tmp_path: Path, preloaded: Preloaded
 ) -> None:
     run = tmp_path / "RUN"
+    command = ("run", *sky.options, "--out", run)
     begun = time.monotonic()
-    process = begin(sky, run)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    code, _, errors = preloaded.run(*command)
+    assert code == 0, errors
     duration = time.monotonic() - begun
     undisturbed = {name: (run / name).read_bytes() for name in RESULTS}
     run.rename(tmp_path / "undisturbed")
@@ -47,20 +37,19 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
     chance = random.Random(20261122)
     kills = 0
     while kills < KILLS:
-        process = begin(sky, run)
+        process = preloaded.begin(*command)
         try:
-            process.communicate(timeout=chance.uniform(0.2, 0.95) * duration)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-        if process.returncode == -signal.SIGKILL:
+            code, _, errors = process.ended(chance.uniform(0.1, 0.95) * duration)
+        except TookLongerError:
+            process.send(signal.SIGKILL)
+            code, _, errors = process.ended()
+        if code == -signal.SIGKILL:
             kills += 1
         else:  # it was faster than the kill: begin anew
-            assert process.returncode == 0
+            assert code == 0, errors
             shutil.rmtree(run)
-    process = begin(sky, run)
-    output, errors = process.communicate()
-    assert process.returncode == 0, errors
+    code, output, errors = preloaded.run(*command)
+    assert code == 0, errors
     assert "all done" in output
     for name, content in undisturbed.items():
         assert (run / name).read_bytes() == content, name
@@ -68,18 +57,17 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
     assert not (run / ".spool").exists()
 
 
-def test_ctrl_c_ends_cleanly_and_the_run_goes_on(sky: SmallSky, tmp_path: Path) -> None:
+def test_ctrl_c_ends_cleanly_and_the_run_goes_on(
+    sky: SmallSky, tmp_path: Path, preloaded: Preloaded
+) -> None:
     run = tmp_path / "RUN"
-    # A shell in the background has its children ignore Ctrl-C: these tests, and so the run.
-    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = begin(sky, run, preexec_fn=heed)
-    assert process.stderr is not None
-    for line in process.stderr:  # the first words come when the folder is held
+    process = preloaded.begin("run", *sky.options, "--out", run)
+    for line in process.errors:  # the first words come when the folder is held
         if "simulated images" in line:
             break
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
+    process.send(signal.SIGINT)
+    code, _, errors = process.ended()
+    assert code == 130
     assert "interrupted; finished work is kept" in errors
     assert "Traceback" not in errors
     assert not list(run.rglob(f"*{TEMPORARY_MARK}*"))
@@ -87,12 +75,13 @@ def test_ctrl_c_ends_cleanly_and_the_run_goes_on(sky: SmallSky, tmp_path: Path) 
     assert status_of(run)["stage"] == "done"
 
 
-def test_a_second_process_on_the_run_folder_stops(sky: SmallSky, tmp_path: Path) -> None:
+def test_a_second_process_on_the_run_folder_stops(
+    sky: SmallSky, tmp_path: Path, preloaded: Preloaded
+) -> None:
     run = tmp_path / "RUN"
     with locked(RunPaths(run)):
-        process = begin(sky, run)
-        _, errors = process.communicate()
-    assert process.returncode == 1
+        code, _, errors = preloaded.run("run", *sky.options, "--out", run)
+    assert code == 1
     assert f"{run} is in use by process" in errors
     assert "use another --out" in errors
     assert "Traceback" not in errors
@@ -100,17 +89,12 @@ def test_a_second_process_on_the_run_folder_stops(sky: SmallSky, tmp_path: Path)
 
 @pytest.mark.parametrize("limit", [200, 20_000])
 def test_a_quota_that_is_reached_is_one_line_and_leaves_finished_work(
-    sky: SmallSky, tmp_path: Path, limit: int
+    sky: SmallSky, tmp_path: Path, preloaded: Preloaded, limit: int
 ) -> None:
     """The kernel refuses to let any file grow beyond `limit` bytes."""
     run = tmp_path / "RUN"
-    process = begin(
-        sky,
-        run,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    _, errors = process.communicate()
-    assert process.returncode == 1
+    code, _, errors = preloaded.run("run", *sky.options, "--out", run, file_limit=limit)
+    assert code == 1
     assert "File too large" in only_message(errors)
     assert not list(run.rglob(f"*{TEMPORARY_MARK}*"))
     assert xsaga("run", *sky.options, "--out", run).exit_code == 0
@@ -119,7 +103,7 @@ def test_a_quota_that_is_reached_is_one_line_and_leaves_finished_work(
 
 @pytest.mark.parametrize("size", ["24k", "400k", "900k"])
 def test_a_full_disk_is_one_line_and_goes_on_once_there_is_room(
-    sky: SmallSky, tmp_path: Path, size: str
+    sky: SmallSky, tmp_path: Path, preloaded: Preloaded, size: str
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -128,9 +112,8 @@ def test_a_full_disk_is_one_line_and_goes_on_once_there_is_room(
         pytest.skip("mounting a small file system is not permitted here")
     try:
         run = disk / "RUN"
-        process = begin(sky, run)
-        _, errors = process.communicate()
-        assert process.returncode == 1
+        code, _, errors = preloaded.run("run", *sky.options, "--out", run)
+        assert code == 1
         assert "No space left" in only_message(errors)
         assert not list(run.rglob(f"*{TEMPORARY_MARK}*"))
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from astropy.table import Table
 
 from tests.small_runs import SmallSky, status_of, targets_of, xsaga
+from xsaga.imaging.brick_tree import LocalTree
 from xsaga.paths import RunPaths
 
 
@@ -237,3 +239,36 @@ def test_names_of_the_catalog_are_in_the_list(sky: SmallSky, tmp_path: Path) -> 
         tmp_path / "RUN" / "targets.fits", hdu="TARGETS", unit_parse_strict="silent"
     )
     assert [str(name) for name in fits_table["NAME"]] == targets["name"].tolist()
+
+
+def test_a_brick_is_opened_once_although_many_tiles_share_it(
+    sky: SmallSky, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: Counter[str] = Counter()
+    fetch = LocalTree.fetch
+
+    def counted(tree: LocalTree, path: str) -> Path | None:
+        opened[path] += "coadd" in path
+        return fetch(tree, path)
+
+    monkeypatch.setattr(LocalTree, "fetch", counted)
+    run = tmp_path / "RUN"
+    assert xsaga("run", *sky.options, "--out", run).exit_code == 0
+    bricks = {path.split("-")[1] for path in opened if "coadd" in path}
+    tiles = list(run.rglob("scores.parquet"))
+    assert len(bricks) == 4
+    assert len(tiles) > len(bricks)
+    assert max(opened.values()) == 1
+    assert not RunPaths(run).set_aside.exists()
+    pd.testing.assert_frame_equal(targets_of(run), targets_of(finished))
+
+
+def test_little_memory_changes_nothing_but_the_time(
+    sky: SmallSky, finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "RUN"
+    assert xsaga("run", *sky.options, "--memory", "2", "--out", run).exit_code == 0
+    pd.testing.assert_frame_equal(targets_of(run), targets_of(finished))
+    result = xsaga("run", *sky.options, "--memory", "1", "--out", tmp_path / "OTHER")
+    assert result.exit_code == 2
+    assert "--memory 1.0: give GB, 2 or more" in result.stderr

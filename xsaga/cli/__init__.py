@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from xsaga import __version__
+from xsaga.cli.bench import bench
 from xsaga.cli.calibrate import calibrate
 from xsaga.cli.config import config
 from xsaga.cli.cutout import cutout
@@ -54,6 +55,7 @@ for command in (
     calibrate,
     export,
     monitor,
+    bench,
     config,
 ):
     main.add_command(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from xsaga.config import RunConfig, config_keys
 from xsaga.errors import ConfigError, ExitCode
 
 USED_KEYS = tuple(
-    str(key) for key in config_keys() if key.section == "imaging" and key.name != "min_coverage"
+    str(key)
+    for key in config_keys()
+    if key.section == "imaging" and key.name not in ("min_coverage", "max_outage")
 )
 
 
@@ -39,7 +42,7 @@ def cutout(ra: float, dec: float, out: str, **given: Any) -> int:
     imaging = with_options(RunConfig(), given).imaging
     if not -90 <= dec <= 90 or not math.isfinite(ra):
         raise ConfigError(f"position {ra:g} {dec:g}: RA and Dec are in degrees, Dec within ±90")
-    source = open_imaging(imaging)
+    source = open_imaging(replace(imaging, max_outage=0.0))
     try:
         said = write_cutout(source, ra % 360, dec, Path(out))
     finally:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 # errors of usage come at once, and processes that decode bricks do not load them.
 
 ALL_SECTIONS = ("footprint", "catalog", "cuts", "imaging", "store", "model", "rank", "exclude")
-SPEED_KEYS = tuple(f"imaging.{name}" for name in ("connections", "rate", "timeout", "retries"))
+SPEED_KEYS = tuple(
+    f"imaging.{name}"
+    for name in ("connections", "rate", "timeout", "retries", "max_outage", "memory")
+)
 
 _where = click.argument("where", metavar="[CONFIG.toml|RUN]", required=False, type=click.Path())
 _run_folder = click.argument("where", metavar="RUN", type=click.Path(file_okay=False))
@@ -50,10 +53,11 @@ def run(where: str | None, out: str | None, restart: bool, retry_failed: bool, *
 
     Give a configuration file, or the folder of a run to resume, or options alone.
     """
+    from xsaga.run.imaging_choice import is_open
     from xsaga.run.stages import forget_failures, run_stage, tile_stage
 
     with _session(where, out, given, restart=restart) as session:
-        if not session.paths.partition.is_file():
+        if not (session.paths.partition.is_file() or is_open(session.config.imaging)):
             _ = session.imaging  # what is wrong with it shows before the catalog is read
         click.echo(tile_stage(session).cut_flow.format())
         if retry_failed:

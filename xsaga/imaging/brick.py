@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Container
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
+from xsaga.imaging.brick_cells import CELL, cells_of
 from xsaga.imaging.brick_decode import (
-    CELL,
     BrickDecoder,
     BrickPlanes,
     BrickUnusable,
     DecodeTask,
-    cells_of,
-    pieces_of,
     read_grid,
 )
 from xsaga.imaging.brick_tree import BrickTree, image_path, in_region
@@ -30,6 +30,14 @@ BRICK_PIXELS = 3600
 
 CENTRE_TOLERANCE = 2.0
 """Pixels that the middle of a coadd may be off the centre of its brick."""
+
+
+MOST_AHEAD = 4
+"""Bricks prepared at a time, at most: 24 files."""
+
+
+MUCH = 0.3
+"""Share of a brick to decode beyond which processes are started for it."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +138,32 @@ class Brick:
 
     @property
     def planes(self) -> BrickPlanes:
-        """Its pixels; valid where `decode` was asked for them, 0 elsewhere."""
+        """Its pixels; valid where `decode` was asked for them, and all 0 where there are none."""
         if self._planes is None:
-            self._planes = self._decoder.room(self._shape, whole=False)
+            self._planes = self._decoder.room(self._shape, much=False)
+            self._clear(self._images)
         return self._planes
+
+    def _clear(self, bands: Container[str]) -> None:
+        for band, name in enumerate(self._images):
+            if name in bands and self._planes is not None:
+                self._planes.images[band] = 0
+                self._planes.has_data[band] = False
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory that its pixels take when all are decoded."""
         return 0 if self.is_empty else 5 * int(np.prod(self._shape))
+
+    def corners(
+        self, ra: NDArray[np.float64], dec: NDArray[np.float64], size: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Column and row of the first pixel of cutouts about positions in degrees."""
+        x, y = (
+            np.floor(pixel - (size - 1) / 2 + 0.5).astype(np.int64)
+            for pixel in self.grid.to_pixel(ra, dec)
+        )
+        return x, y
 
     def decode(self, x: NDArray[np.int64], y: NDArray[np.int64], size: int) -> None:
         """Make sure that the pixels in square boxes are decoded.
@@ -153,10 +178,11 @@ class Brick:
         cells = cells_of(x, y, size, self._shape[1:]) & ~self._decoded
         if not cells.any():
             return
-        whole = pieces_of(cells | self._decoded) is None
-        pieces = None if whole else pieces_of(cells)
+        pieces = self._decoder.pieces(cells, cells | self._decoded)
+        whole = pieces is None
         if self._planes is None:
-            self._planes = self._decoder.room(self._shape, whole=whole)
+            self._planes = self._decoder.room(self._shape, much=whole or cells.mean() > MUCH)
+            self._clear(self.missing_bands)
         tasks = [
             DecodeTask(path, product, band, pieces)
             for product, paths in (("image", self._images), ("invvar", self._invvars))
@@ -180,7 +206,7 @@ class Brick:
     def close(self) -> None:
         """Give the memory back."""
         if self._planes is not None:
-            self._planes.close()
+            self._decoder.give_back(self._planes)
             self._planes = None
 
 
@@ -196,9 +222,10 @@ def _check_grid(path: Path, grid: TangentGrid, name: BrickName) -> None:
         )
 
 
-@dataclass
 class BrickShelf:
-    """The bricks opened last, as many as memory is given for.
+    """The bricks opened last, as many as memory is given for, and those to be opened next.
+
+    Used by one thread; what is to come is prepared in others.
 
     Parameters
     ----------
@@ -213,49 +240,104 @@ class BrickShelf:
         that `get` is told to keep.
     """
 
-    tree: BrickTree
-    bands: tuple[str, ...]
-    decoder: BrickDecoder
-    max_bytes: int
-    _bricks: OrderedDict[BrickName, Brick | UnusableBrick] = field(default_factory=OrderedDict)
+    def __init__(
+        self, tree: BrickTree, bands: tuple[str, ...], decoder: BrickDecoder, max_bytes: int
+    ) -> None:
+        self._tree = tree
+        self._bands = bands
+        self._decoder = decoder
+        self._max_bytes = max_bytes
+        self._bricks: OrderedDict[BrickName, Brick | UnusableBrick] = OrderedDict()
+        # One brick is six files for six processes; beside the one that is cut and a neighbour of
+        # it, as many may be prepared as there is memory for.
+        brick_bytes = 5 * len(bands) * BRICK_PIXELS**2
+        room = max_bytes // brick_bytes - 2
+        self.ahead = 0 if decoder.workers == 1 else max(0, min(MOST_AHEAD, room))
+        """Bricks that may be prepared at a time."""
+        self._preparing = ThreadPoolExecutor(max(1, self.ahead), "brick")
+        self._coming: dict[BrickName, Future[Brick | UnusableBrick]] = {}
+
+    def prepare(
+        self, name: BrickName, ra: NDArray[np.float64], dec: NDArray[np.float64], size: int
+    ) -> None:
+        """Begin to open a brick and to decode what cutouts need, if there is room for it.
+
+        Parameters
+        ----------
+        name : BrickName
+            Which.
+        ra, dec : ndarray of float64, shape (N,)
+            Positions of the cutouts in degrees.
+        size : int
+            Pixels on a side of the cutouts.
+        """
+        if name in self._bricks or name in self._coming or len(self._coming) >= self.ahead:
+            return
+        self._coming[name] = self._preparing.submit(self._prepared, name, ra, dec, size)
 
     def get(self, name: BrickName, keep: BrickName | None = None) -> Brick | UnusableBrick:
         """Open a brick, or say why it cannot be used."""
-        if name not in self._bricks:
+        if name in self._coming:
+            self._bricks[name] = self._coming.pop(name).result()
+            self._make_room({name, keep})
+        elif name not in self._bricks:
             self._bricks[name] = self._open(name)
             self._make_room({name, keep})
         self._bricks.move_to_end(name)
         return self._bricks[name]
 
+    def decode(
+        self, brick: Brick, x: NDArray[np.int64], y: NDArray[np.int64], size: int
+    ) -> Brick | UnusableBrick:
+        """Decode boxes of a brick (`Brick.decode`); a damaged brick is given up for good."""
+        self._bricks[brick.name] = _decoded(brick, x, y, size)
+        return self._bricks[brick.name]
+
     def _open(self, name: BrickName) -> Brick | UnusableBrick:
         try:
-            return Brick(self.tree, name, self.bands, self.decoder)
+            return Brick(self._tree, name, self._bands, self._decoder)
         except UnreachableError:
             raise  # the network, not the brick
         except (ImagingError, OSError) as error:
             return _unusable(error)
 
-    def decode(
-        self, brick: Brick, x: NDArray[np.int64], y: NDArray[np.int64], size: int
+    def _prepared(
+        self, name: BrickName, ra: NDArray[np.float64], dec: NDArray[np.float64], size: int
     ) -> Brick | UnusableBrick:
-        """Decode boxes of a brick (`Brick.decode`); a damaged brick is given up for good."""
-        try:
-            brick.decode(x, y, size)
-        except (ImagingError, OSError) as error:
-            brick.close()
-            self._bricks[brick.name] = _unusable(error)
-        return self._bricks[brick.name]
+        brick = self._open(name)
+        if isinstance(brick, UnusableBrick):
+            return brick
+        return _decoded(brick, *brick.corners(ra, dec, size), size)
 
     def _make_room(self, kept: set[BrickName | None]) -> None:
+        """Give up the bricks used longest ago; those that come count as whole ones."""
+        coming = 5 * len(self._bands) * BRICK_PIXELS**2 * min(len(self._coming), self.ahead)
         for name in [name for name in self._bricks if name not in kept]:
-            if sum(brick.nbytes for brick in self._bricks.values()) <= self.max_bytes:
+            held = sum(brick.nbytes for brick in self._bricks.values())
+            if held + coming <= self._max_bytes:
                 return
             self._bricks.pop(name).close()
 
     def close(self) -> None:
         """Give all memory back."""
+        self._preparing.shutdown(cancel_futures=True)
+        for coming in self._coming.values():
+            if not coming.cancelled() and coming.exception() is None:
+                coming.result().close()
+        self._coming.clear()
         while self._bricks:
             self._bricks.popitem()[1].close()
+
+
+def _decoded(
+    brick: Brick, x: NDArray[np.int64], y: NDArray[np.int64], size: int
+) -> Brick | UnusableBrick:
+    try:
+        brick.decode(x, y, size)
+    except (ImagingError, OSError) as error:
+        brick.close()
+        return _unusable(error)
+    return brick
 
 
 def _unusable(error: ImagingError | OSError) -> UnusableBrick:

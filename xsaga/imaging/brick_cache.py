@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import re
 import threading
+import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
@@ -22,13 +24,12 @@ from xsaga.imaging.brick_tree import (
 )
 from xsaga.imaging.fits_check import IncompleteFitsError, check_complete
 from xsaga.imaging.http import HttpClient
-from xsaga.imaging.http_faults import HttpFailure, OutageWatch, shown
+from xsaga.imaging.http_faults import HttpFailure, shown
+from xsaga.imaging.http_outage import PatientClient
+from xsaga.imaging.kept_files import KeptFiles
 
 PUBLIC_DR9_ROOT = "https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/dr9/"
 """Where the survey publishes release 9 (https://www.legacysurvey.org/dr9/files/)."""
-
-OUTAGE = 4
-"""So many files in a row that cannot be had mean that the server is not there."""
 
 _COMPONENT = re.compile(r"[A-Za-z0-9~][A-Za-z0-9~._+-]*")
 _RELEASE = re.compile(r"dr[0-9]+(\.[0-9]+)?")
@@ -40,6 +41,7 @@ class RemoteTree:
     In the cache a file lies below ``<host>/<path of the root>/`` as it lies below the root, so
     that releases never mix and the folder can itself be used as a local tree. A file is put there
     only when it is complete, so several processes can share a cache (at worst both download).
+    Its checksum is kept beside it; a file whose bytes are no longer those is downloaded again.
 
     Parameters
     ----------
@@ -52,6 +54,8 @@ class RemoteTree:
     release : str, optional
         Release in the names of the bricks tables; by default the last part of the address that
         looks like one (``dr9``), else its last part.
+    now : callable, optional
+        Seconds since 1970, to tell the age of what killed downloads left.
 
     Raises
     ------
@@ -60,7 +64,13 @@ class RemoteTree:
     """
 
     def __init__(
-        self, url: str, cache: Path, http: HttpClient, *, release: str | None = None
+        self,
+        url: str,
+        cache: Path,
+        http: HttpClient,
+        *,
+        release: str | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
@@ -69,11 +79,11 @@ class RemoteTree:
         folders = [part for part in parts.path.split("/") if part]
         self._url = url.rstrip("/")
         self._root = cache.joinpath(*_checked([host, *folders], shown(url)))
-        self._http = http
+        self._server = PatientClient(http, "the brick tree")
+        self._kept = KeptFiles(fits_fault, http.tell, now)
         releases = [part for part in folders if _RELEASE.fullmatch(part)]
         self._release = release or (releases or folders or [""])[-1]
         self._region = folders[-1] if folders and folders[-1] in (NORTH, SOUTH) else ROOT
-        self._outage = OutageWatch(OUTAGE, "the brick tree")
         self._absent: set[str] = set()
         self._locks: dict[str, threading.Lock] = {}
 
@@ -142,33 +152,33 @@ class RemoteTree:
         HttpFailure
             When the file may exist but cannot be had, or what comes is not FITS.
         UnreachableError
-            When that happened to `OUTAGE` files in a row.
+            When the server is gone for longer than is waited for.
         ImagingError
             When the path leads out of the tree, or the cache cannot be written.
         """
         local = self._root.joinpath(*_checked(path.split("/"), path))
-        if local.exists():
-            return local
         with self._locks.setdefault(path, threading.Lock()):
             if path in self._absent:
                 return None
-            if local.exists():  # another thread was first
+            if self._kept.is_sound(local):
+                self._server.vouch(f"{self._url}/{path}", _no_fits_start)
                 return local
             try:
-                self._http.download(f"{self._url}/{path}", local, check=fits_fault)
+                self._server.download(
+                    f"{self._url}/{path}", local, check=fits_fault, sign=_no_fits_start
+                )
             except HttpFailure as failure:
                 if not failure.gone:
-                    self._outage.count(failure)
                     raise
-                self._outage.count(None)
+                self._kept.remove(local)
                 self._absent.add(path)
                 return None
-            self._outage.count(None)
+            self._kept.sign(local)
         return local
 
     def close(self) -> None:
         """Give back connections."""
-        self._http.close()
+        self._server.close()
 
     def _region_table(self, region: str) -> Path | None:
         for name in self._table_names(region):
@@ -215,6 +225,11 @@ def fits_fault(path: Path) -> str:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         return f"truncated or broken gzip file ({error})"
     return ""
+
+
+def _no_fits_start(content: bytes) -> str:
+    """Say why a file that begins so is no file of a brick tree."""
+    return "" if content.startswith((b"SIMPLE  =", b"\x1f\x8b")) else "not a FITS file"
 
 
 def _checked(components: list[str], path: str) -> list[str]:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -26,25 +27,28 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
+from xsaga.imaging.brick_cells import CELL, DecodeRates, Pieces, cells_in, pieces_of
+from xsaga.imaging.coadd_tiles import find_tiles
 from xsaga.imaging.fits_check import DAMAGE, check_complete, one_line
 from xsaga.imaging.tangent import TangentGrid, cd_matrix
 
-CELL = 100
-"""Pixels on a side of the pieces that are decoded: the compression tiles of public coadds."""
-
-WHOLE_FRACTION = 0.45
-"""Share of cells beyond which a whole plane is decoded: it costs less per cell than pieces do."""
+SHARED_PIXELS = 3_000_000
+"""Pixels of all bands from which on processes decode a brick: fewer take 0.1 s, a process 0.7 s."""
 
 SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - where Linux keeps it, often small
 RESERVE = 64 << 20
 
 
+def processors() -> int:
+    """Count the processors that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
 class BrickUnusable(ImagingError):  # noqa: N818 - an outcome of one brick, named as such
     """A file of a brick that is there but cannot be used; the message names it."""
-
-
-Pieces = tuple[tuple[slice, slice], ...]
-"""(rows, columns) of the parts of a plane to decode."""
 
 
 class BrickPlanes:
@@ -97,27 +101,94 @@ class DecodeTask:
     band: int
     pieces: Pieces | None
 
+    def cells(self, shape: tuple[int, int]) -> int:
+        """Count the cells to decode in a plane of so many rows and columns."""
+        whole = ((slice(0, shape[0]), slice(0, shape[1])),)
+        return sum(
+            -(-(rows.stop - rows.start) // CELL) * -(-(columns.stop - columns.start) // CELL)
+            for rows, columns in self.pieces or whole
+        )
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What came of a task.
+
+    Parameters
+    ----------
+    not_finite : bool
+        Whether some pixels are not finite.
+    seconds : float
+        How long it took.
+    """
+
+    not_finite: bool
+    seconds: float
+
 
 class BrickDecoder:
-    """Decodes planes, in several processes where that helps.
+    """Decodes planes, in several processes where that helps; safe to share by threads.
 
     Parameters
     ----------
     workers : int
         Processes; with 1, everything is done in this process. They start when first needed.
+
+    Attributes
+    ----------
+    workers : int
+        Processes.
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = workers
+        self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._starting = threading.Lock()
+        self._rates = DecodeRates()
+        self._spare: BrickPlanes | None = None
 
-    def room(self, shape: tuple[int, int, int], *, whole: bool) -> BrickPlanes:
-        """Give memory for a brick: shared where several processes are to write to it.
+    def pieces(self, cells: NDArray[np.bool_], wanted: NDArray[np.bool_]) -> Pieces | None:
+        """Choose the cheaper way to decode.
 
-        Starting processes takes as long as decoding a brick, so they start for whole planes only.
+        Parameters
+        ----------
+        cells : ndarray of bool, shape (rows, columns)
+            Cells that are not decoded and needed.
+        wanted : ndarray of bool, shape (rows, columns)
+            All cells that were needed so far.
+
+        Returns
+        -------
+        Pieces or None
+            Rectangles to decode; None for the whole plane.
         """
-        several = self._workers > 1 and (whole or self._pool is not None)
-        return BrickPlanes(shape, shared=several and _room_to_share(5 * int(np.prod(shape))))
+        return None if self._rates.prefer_whole(wanted) else pieces_of(cells)
+
+    def room(self, shape: tuple[int, int, int], *, much: bool) -> BrickPlanes:
+        """Give memory for a brick, not cleared: shared where several processes are to write to it.
+
+        Starting processes takes as long as decoding a brick, so they start when much of one of
+        some size is to be decoded.
+        """
+        pixels = int(np.prod(shape))
+        several = self.workers > 1 and pixels >= SHARED_PIXELS and (much or self._pool is not None)
+        with self._starting:
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            if spare.images.shape == shape and (spare.block is not None) == several:
+                return spare
+            spare.close()
+        return BrickPlanes(shape, shared=several and _room_to_share(5 * pixels))
+
+    def give_back(self, planes: BrickPlanes) -> None:
+        """Take memory that is not needed any more, for the next brick.
+
+        New memory has to be cleared by the system, which takes a fifth of the time of a brick.
+        """
+        with self._starting:
+            planes, self._spare = self._spare or planes, planes
+        if planes is not self._spare:
+            planes.close()
 
     def decode(self, tasks: Sequence[DecodeTask], planes: BrickPlanes) -> list[bool]:
         """Decode files into `planes`.
@@ -134,82 +205,43 @@ class BrickDecoder:
         OSError
             When a file cannot be read.
         """
-        shape = planes.images.shape
+        decoded = self._decode(tasks, planes)
+        shape = planes.images.shape[1:]
+        for task, done in zip(tasks, decoded, strict=True):
+            self._rates.count(task.cells(shape), done.seconds, whole=task.pieces is None)
+        return [done.not_finite for done in decoded]
+
+    def _decode(self, tasks: Sequence[DecodeTask], planes: BrickPlanes) -> list[Decoded]:
         if planes.block is None:
             return [_decode(task, planes.images, planes.has_data) for task in tasks]
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._workers, mp_context=get_context("spawn"), initializer=_prepare_worker
-            )
-        name = planes.block.name
+        shape, name = planes.images.shape, planes.block.name
         try:
-            futures = [self._pool.submit(_decode_shared, task, name, shape) for task in tasks]
+            futures = [
+                self._processes().submit(_decode_shared, task, name, shape) for task in tasks
+            ]
             wait(futures)  # none may write any more when the first error is raised
             return [future.result() for future in futures]
         except BrokenProcessPool:  # killed, perhaps for want of memory: go on without processes
-            self._pool, self._workers = None, 1
+            self.workers = 1
             return [_decode(task, planes.images, planes.has_data) for task in tasks]
+
+    def _processes(self) -> ProcessPoolExecutor:
+        with self._starting:
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    self.workers, mp_context=get_context("spawn"), initializer=_prepare_worker
+                )
+            return self._pool
 
     def close(self) -> None:
         """Stop the processes."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
-
-
-def cells_of(
-    x: NDArray[np.int64], y: NDArray[np.int64], size: int, shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Cells that square boxes touch.
-
-    Parameters
-    ----------
-    x, y : ndarray of int64, shape (N,)
-        First column and row of each box; boxes may reach beyond the plane.
-    size : int
-        Pixels on a side of the boxes.
-    shape : tuple of int
-        Rows and columns of the plane.
-
-    Returns
-    -------
-    ndarray of bool, shape (rows / CELL, columns / CELL), rounded up
-    """
-    rows, columns = -(-shape[0] // CELL), -(-shape[1] // CELL)
-    # corners of the boxes in a difference image, whose double sum counts the boxes on each cell
-    edges = np.zeros((rows + 1, columns + 1), dtype=np.int64)
-    meets = (x < shape[1]) & (y < shape[0]) & (x + size > 0) & (y + size > 0)
-    x0, y0 = np.maximum(x[meets], 0) // CELL, np.maximum(y[meets], 0) // CELL
-    x1 = (np.minimum(x[meets] + size, shape[1]) - 1) // CELL + 1
-    y1 = (np.minimum(y[meets] + size, shape[0]) - 1) // CELL + 1
-    np.add.at(edges, (y0, x0), 1)
-    np.add.at(edges, (y1, x1), 1)
-    np.add.at(edges, (y0, x1), -1)
-    np.add.at(edges, (y1, x0), -1)
-    return np.asarray(edges.cumsum(axis=0).cumsum(axis=1)[:-1, :-1] > 0)
-
-
-def pieces_of(cells: NDArray[np.bool_]) -> Pieces | None:
-    """Join cells to rectangles; None where decoding everything costs less."""
-    if cells.mean() > WHOLE_FRACTION:
-        return None
-    steps = np.diff(np.pad(cells, ((0, 1), (1, 1))).astype(np.int8), axis=1)
-    starts, stops = np.argwhere(steps == 1), np.argwhere(steps == -1)  # both sorted by row
-    runs: dict[int, set[tuple[int, int]]] = {}
-    for (row, first), (_, last) in zip(starts.tolist(), stops.tolist(), strict=True):
-        runs.setdefault(row, set()).add((first, last))
-    pieces = []
-    growing: dict[tuple[int, int], int] = {}  # columns of a rectangle → its first row
-    for row in range(len(steps)):
-        here = runs.get(row, set())
-        ended = sorted(growing.keys() - here)
-        pieces += [_rectangle(growing.pop(run), row, *run) for run in ended]
-        growing.update(dict.fromkeys(here - growing.keys(), row))
-    return tuple(pieces)
-
-
-def _rectangle(top: int, bottom: int, first: int, last: int) -> tuple[slice, slice]:
-    return slice(top * CELL, bottom * CELL), slice(first * CELL, last * CELL)
+        with self._starting:
+            if self._pool is not None:
+                self._pool.shutdown(cancel_futures=True)
+                self._pool = None
+            if self._spare is not None:
+                self._spare.close()
+                self._spare = None
 
 
 def read_grid(path: Path) -> tuple[TangentGrid, str]:
@@ -246,46 +278,70 @@ def read_grid(path: Path) -> tuple[TangentGrid, str]:
 @contextmanager
 def _open_image(path: Path) -> Iterator[fits.CompImageHDU | fits.ImageHDU]:
     """Give the first image of a FITS file; tell a bad file from one that cannot be read."""
-    with path.open("rb") as file:
-        try:
-            check_complete(file)
-            with fits.open(file, memmap=False) as hdus:
-                hdu = next((h for h in hdus if h.is_image and h.header.get("NAXIS") == 2), None)
-                if hdu is None:
-                    raise BrickUnusable(f"{path}: no image in it")
-                yield hdu
-        except DAMAGE as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # the system, not the content
-            raise BrickUnusable(f"{path}: {one_line(error)}") from error
+    with path.open("rb") as file, _damage_of(path):
+        check_complete(file)
+        with fits.open(file, memmap=False) as hdus:
+            hdu = next((h for h in hdus if h.is_image and h.header.get("NAXIS") == 2), None)
+            if hdu is None:
+                raise BrickUnusable(f"{path}: no image in it")
+            yield hdu
 
 
-def _decode(task: DecodeTask, images: NDArray[np.float32], has_data: NDArray[np.bool_]) -> bool:
-    """Decode one file into its plane; return whether some pixels are not finite."""
+@contextmanager
+def _damage_of(path: Path) -> Iterator[None]:
+    """Tell what is wrong with the content of a file apart from what the system says."""
+    try:
+        yield
+    except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system, not the content
+        raise BrickUnusable(f"{path}: {one_line(error)}") from error
+
+
+def _decode(task: DecodeTask, images: NDArray[np.float32], has_data: NDArray[np.bool_]) -> Decoded:
+    """Decode one file into its plane."""
+    begun = time.perf_counter()
+    finite = True
+
+    def take(place: tuple[slice, slice], pixels: NDArray[np.float32]) -> None:
+        nonlocal finite
+        if task.product == "invvar":
+            np.greater(pixels, 0, out=has_data[task.band][place])
+        else:
+            images[task.band][place] = pixels
+            finite = finite and bool(np.isfinite(pixels).all())
+
     shape = images.shape[1:]
+    everything = (slice(0, shape[0]), slice(0, shape[1]))
+    with task.path.open("rb") as file, _damage_of(task.path):
+        check_complete(file)
+        tiles = find_tiles(task.path, file)
+        if tiles is not None:
+            _check_shape(task.path, tiles.shape, shape)
+            tiles.read(file, cells_in(task.pieces or (everything,)), take)
+            return Decoded(not finite, time.perf_counter() - begun)
     with _open_image(task.path) as hdu:
-        if hdu.shape != shape:
-            raise BrickUnusable(
-                f"{task.path}: {hdu.shape[1]} x {hdu.shape[0]} pixels, "
-                f"other files of the brick have {shape[1]} x {shape[0]}"
-            )
-        everything = (slice(0, shape[0]), slice(0, shape[1]))
+        _check_shape(task.path, hdu.shape, shape)
         for piece in (everything,) if task.pieces is None else task.pieces:
-            pixels = hdu.data if piece is everything else hdu.section[piece]
-            if task.product == "invvar":
-                np.greater(pixels, 0, out=has_data[task.band][piece])
-            else:
-                images[task.band][piece] = pixels
-    return task.product == "image" and not np.isfinite(images[task.band]).all()
+            take(piece, hdu.data if piece is everything else hdu.section[piece])
+    return Decoded(not finite, time.perf_counter() - begun)
 
 
-def _decode_shared(task: DecodeTask, block_name: str, shape: tuple[int, int, int]) -> bool:
+def _check_shape(path: Path, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if found != wanted:
+        raise BrickUnusable(
+            f"{path}: {found[1]} x {found[0]} pixels, "
+            f"other files of the brick have {wanted[1]} x {wanted[0]}"
+        )
+
+
+def _decode_shared(task: DecodeTask, block_name: str, shape: tuple[int, int, int]) -> Decoded:
     block = SharedMemory(name=block_name)
     try:
         images, has_data = _views(block, shape)
-        not_finite = _decode(task, images, has_data)
+        decoded = _decode(task, images, has_data)
         del images, has_data  # or the block cannot be closed
-        return not_finite
+        return decoded
     finally:
         block.close()
 

@@ -184,6 +184,9 @@ def find_homes(
     -------
     Homes
     """
+    if not len(ra):
+        none = np.zeros(0, dtype=np.int64)
+        return Homes(none, none, np.zeros(0))
     homes = [region.home(ra, dec) for region in regions]
     numbers = np.stack([number for number, _ in homes])
     depths = np.stack([depth for _, depth in homes])

@@ -18,8 +18,10 @@ no invvar file, pixels that are not 0 hold data, and `origin` says so.
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -28,9 +30,11 @@ from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
 from xsaga.imaging.brick import Brick, BrickName, BrickShelf, UnusableBrick
-from xsaga.imaging.brick_decode import CELL, BrickDecoder
+from xsaga.imaging.brick_cells import CELL
+from xsaga.imaging.brick_decode import BrickDecoder, processors
 from xsaga.imaging.brick_fill import fill_missing
 from xsaga.imaging.brick_index import (
+    BRICK_DIAGONAL,
     Homes,
     RegionIndex,
     find_homes,
@@ -47,11 +51,45 @@ from xsaga.imaging.cutouts import (
     batch_size,
     coverage_status,
 )
+from xsaga.imaging.set_aside import SetAside, WaitingSources
 
 FILL_SIZE = 32
 """Cutouts whose missing pixels are looked up together: each may miss all its pixels."""
 
 DEFAULT_MAX_BYTES = 1 << 30
+
+
+_LATER = -1
+"""Stands for the place of a source that is not asked for yet."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a brick is to give.
+
+    Parameters
+    ----------
+    name : BrickName
+        Which brick.
+    ready : ndarray of int64
+        Places of the asked sources whose cutouts were set aside.
+    index : ndarray of int64, shape (N,)
+        Places of the others, and `_LATER` for each source that will be asked for.
+    source_id, ra, dec : ndarray, shape (N,)
+        Of the sources of `index`.
+    """
+
+    name: BrickName
+    ready: NDArray[np.int64]
+    index: NDArray[np.int64]
+    source_id: NDArray[np.int64]
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+
+    @property
+    def rows(self) -> int:
+        """Number of cutouts to make."""
+        return len(self.index)
 
 
 class BrickSource:
@@ -67,12 +105,17 @@ class BrickSource:
         Release to take bricks from. With 'auto', the one that has the brick, and by the rule of
         DR9 where both have it (north if Dec > 32.375° and b > 0).
     workers : int, optional
-        Processes that decompress; by default as many as there are processors, 4 at most.
+        Processes that decompress; by default as many as there are processors.
     release : str
         Image release, where it is known; else taken from the bricks table's name or a header.
     max_bytes : int
         Memory for decompressed bricks; one brick and one neighbour (200 MB each) are held in any
         case.
+    waiting : WaitingSources, optional
+        Sources that will be asked for later: those of a brick that is decoded are cut out with
+        the others, so that no brick is decoded twice.
+    set_aside : SetAside, optional
+        Where these cutouts wait; closed with the source.
 
     Raises
     ------
@@ -89,6 +132,8 @@ class BrickSource:
         workers: int | None = None,
         release: str = "",
         max_bytes: int = DEFAULT_MAX_BYTES,
+        waiting: WaitingSources | None = None,
+        set_aside: SetAside | None = None,
     ) -> None:
         if abs(spec.pixel_scale / NATIVE_PIXEL_SCALE - 1) > 0.01:
             raise ImagingError(
@@ -99,8 +144,10 @@ class BrickSource:
         self._spec = spec
         self._batch = batch_size(spec)
         self._regions = open_regions(tree, region)
-        self._decoder = BrickDecoder(min(4, os.cpu_count() or 1) if workers is None else workers)
-        self._max_bytes = max_bytes
+        self._decoder = BrickDecoder(processors() if workers is None else workers)
+        self._shelf = BrickShelf(tree, spec.bands, self._decoder, max_bytes)
+        self._waiting = waiting
+        self._set_aside = set_aside
         self._release = release
 
     @property
@@ -119,76 +166,141 @@ class BrickSource:
         index = self._regions[0]
         if index.table.release:
             return f"ls-{index.table.release}"
-        shelf = BrickShelf(self._tree, self._spec.bands, self._decoder, max_bytes=0)
-        brick = shelf.get(index.brick(0))
+        brick = self._shelf.get(index.brick(0))
         return brick.release if isinstance(brick, Brick) else ""
+
+    def order(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Put positions of one brick together, bricks along rows of declination.
+
+        Positions that no brick holds come last.
+        """
+        if not len(ra):
+            return np.zeros(0, dtype=np.int64)
+        homes = find_homes(ra, dec, self._regions)
+        reached = homes.depth > -self._spec.size
+        groups = _by_brick(homes, np.flatnonzero(reached), self._regions)
+        return np.concatenate([*groups, np.flatnonzero(~reached)])
 
     def cutouts(
         self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
     ) -> Iterator[CutoutBatch]:
         """Yield the cutouts brick by brick, in batches of bounded size."""
-        del source_id  # bricks are found by position
         if not len(ra):
             return
         homes = find_homes(ra, dec, self._regions)
         reached = homes.depth > -self._spec.size
-        shelf = BrickShelf(self._tree, self._spec.bands, self._decoder, self._max_bytes)
-        try:
-            for index in _parts(np.flatnonzero(~reached), self._batch):
-                yield self._without_pixels(index, CutoutStatus.OUTSIDE, "no brick there", "")
-            for index in _by_brick(homes, np.flatnonzero(reached), self._regions):
-                region = self._regions[homes.region[index[0]]]
-                name = region.brick(int(homes.number[index[0]]))
-                yield from self._from_brick(shelf, region, name, index, ra[index], dec[index])
-        finally:
-            shelf.close()
+        for index in _parts(np.flatnonzero(~reached), self._batch):
+            yield self._without_pixels(index, CutoutStatus.OUTSIDE, "no brick there", "")
+        groups = iter(_by_brick(homes, np.flatnonzero(reached), self._regions))
+        line: deque[_Wanted] = deque()
+        while True:
+            for index in islice(groups, 1 + self._shelf.ahead - len(line)):
+                wanted = self._wanted(homes, index, ra, dec, source_id)
+                if wanted.rows:
+                    self._shelf.prepare(wanted.name, wanted.ra, wanted.dec, self._spec.size)
+                line.append(wanted)
+            if not line:
+                return
+            wanted = line.popleft()
+            yield from self._ready(wanted, source_id)
+            if wanted.rows:
+                yield from self._from_brick(wanted)
 
-    def _from_brick(
+    def _wanted(
         self,
-        shelf: BrickShelf,
-        region: RegionIndex,
-        name: BrickName,
+        homes: Homes,
         index: NDArray[np.int64],
         ra: NDArray[np.float64],
         dec: NDArray[np.float64],
-    ) -> Iterator[CutoutBatch]:
+        source_id: NDArray[np.int64],
+    ) -> _Wanted:
+        """Tell what is to be cut out of the brick of some sources: for them, and for later."""
+        place, number = int(homes.region[index[0]]), int(homes.number[index[0]])
+        name = self._regions[place].brick(number)
+        if self._set_aside is None or self._waiting is None:
+            ready = index[:0]
+            return _Wanted(name, ready, index, source_id[index], ra[index], dec[index])
+        here = self._set_aside.has(str(name), source_id[index])
+        ready, index = index[here], index[~here]
+        if not len(index):
+            return _Wanted(name, ready, index, source_id[index], ra[index], dec[index])
+        others = self._waiting.near(name.ra, name.dec, BRICK_DIAGONAL / 2)
+        at = find_homes(others.ra, others.dec, self._regions)
+        later = (at.region == place) & (at.number == number)
+        later &= ~np.isin(others.source_id, source_id)
+        later &= ~self._set_aside.has(str(name), others.source_id)
+        return _Wanted(
+            name,
+            ready,
+            np.concatenate([index, np.full(np.count_nonzero(later), _LATER)]),
+            np.concatenate([source_id[index], others.source_id[later]]),
+            np.concatenate([ra[index], others.ra[later]]),
+            np.concatenate([dec[index], others.dec[later]]),
+        )
+
+    def _ready(self, wanted: _Wanted, source_id: NDArray[np.int64]) -> Iterator[CutoutBatch]:
+        """Give what was set aside."""
+        if self._set_aside is not None and len(wanted.ready):
+            for batch in self._set_aside.take(str(wanted.name), source_id[wanted.ready]):
+                yield batch.part(np.arange(len(batch)), wanted.ready[batch.index])
+
+    def _from_brick(self, wanted: _Wanted) -> Iterator[CutoutBatch]:
         size = self._spec.size
-        brick = shelf.get(name)
+        brick = self._shelf.get(wanted.name)
         if isinstance(brick, Brick):
-            x, y = (
-                np.floor(pixel - (size - 1) / 2 + 0.5).astype(np.int64)
-                for pixel in brick.grid.to_pixel(ra, dec)
-            )
-            brick = shelf.decode(brick, x, y, size)
+            x, y = brick.corners(wanted.ra, wanted.dec, size)
+            brick = self._shelf.decode(brick, x, y, size)
         if isinstance(brick, UnusableBrick):
-            for part in _parts(index, self._batch):
-                yield self._without_pixels(part, brick.status, brick.reason, str(name))
+            for part in _parts(wanted.index[wanted.index != _LATER], self._batch):
+                yield self._without_pixels(part, brick.status, brick.reason, str(wanted.name))
             return
-        neighbours = region.neighbours(name, size)
+        neighbours = self._region(wanted.name).neighbours(wanted.name, size)
         near = np.lexsort((x, y // CELL))  # batches that stay in one part of the memory
         for part in _parts(near, self._batch):
-            images, has_data = _cut(brick, x[part], y[part], size)
-            origin = np.full(len(part), _origin(brick), dtype=object)
-            trouble = np.full(len(part), "", dtype=object)
-            incomplete = np.flatnonzero(~has_data.all(axis=(1, 2, 3)))
-            for some in _parts(incomplete, min(FILL_SIZE, self._batch)):
-                corner = x[part[some]], y[part[some]]
-                filled = fill_missing(
-                    shelf, neighbours, brick, *corner, images[some], has_data[some]
+            batch = self._cut_out(brick, neighbours, wanted.index[part], x[part], y[part])
+            later = batch.index == _LATER
+            if self._set_aside is not None and later.any():
+                rows = np.flatnonzero(later)
+                self._set_aside.put(
+                    str(wanted.name), wanted.source_id[part[rows]], batch.part(rows, rows)
                 )
-                images[some] = filled.images * filled.has_data
-                has_data[some] = filled.has_data
-                origin[some] += filled.donors
-                trouble[some] = filled.trouble
-            coverage = has_data.mean(axis=(2, 3), dtype=np.float32)
-            yield CutoutBatch(
-                index=index[part],
-                images=images,
-                coverage=coverage,
-                status=(status := coverage_status(coverage)),
-                reason=_reasons(brick, status, trouble),
-                origin=origin.tolist(),
+                rows = np.flatnonzero(~later)
+                batch = batch.part(rows, batch.index[rows])
+            if len(batch):
+                yield batch
+
+    def _region(self, name: BrickName) -> RegionIndex:
+        return next(region for region in self._regions if region.region == name.region)
+
+    def _cut_out(
+        self,
+        brick: Brick,
+        neighbours: list[BrickName],
+        index: NDArray[np.int64],
+        x: NDArray[np.int64],
+        y: NDArray[np.int64],
+    ) -> CutoutBatch:
+        images, has_data = _cut(brick, x, y, self._spec.size)
+        origin = np.full(len(x), _origin(brick), dtype=object)
+        trouble = np.full(len(x), "", dtype=object)
+        incomplete = np.flatnonzero(~has_data.all(axis=(1, 2, 3)))
+        for some in _parts(incomplete, min(FILL_SIZE, self._batch)):
+            filled = fill_missing(
+                self._shelf, neighbours, brick, x[some], y[some], images[some], has_data[some]
             )
+            images[some] = filled.images * filled.has_data
+            has_data[some] = filled.has_data
+            origin[some] += filled.donors
+            trouble[some] = filled.trouble
+        coverage = has_data.mean(axis=(2, 3), dtype=np.float32)
+        return CutoutBatch(
+            index=index,
+            images=images,
+            coverage=coverage,
+            status=(status := coverage_status(coverage)),
+            reason=_reasons(brick, status, trouble),
+            origin=origin.tolist(),
+        )
 
     def _without_pixels(
         self, index: NDArray[np.int64], status: CutoutStatus, reason: str, origin: str
@@ -230,9 +342,22 @@ class BrickSource:
         tables = brick_table_files(self._tree.root)
         return ImagingFiles(str(self._tree.root), (*tables, *sorted(paths)), self._tree.cached)
 
+    def count_bricks(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> int:
+        """Count the bricks that positions in degrees lie in."""
+        homes = find_homes(ra, dec, self._regions)
+        here = homes.depth > -self._spec.size
+        return len(np.unique(np.stack([homes.region[here], homes.number[here]]), axis=1).T)
+
+    def close_bricks(self) -> None:
+        """Stop the decoding processes and give memory back; the tree stays open."""
+        self._shelf.close()
+        self._decoder.close()
+        if self._set_aside is not None:
+            self._set_aside.close()
+
     def close(self) -> None:
         """Stop the decoding processes and let go of the tree."""
-        self._decoder.close()
+        self.close_bricks()
         self._tree.close()
 
 

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from xsaga.errors import ImagingError
 from xsaga.imaging.cutouts import CutoutSpec
 from xsaga.imaging.fits_check import DAMAGE, IncompleteFitsError, complete_stream, one_line
-from xsaga.imaging.tangent import cd_matrix
+from xsaga.imaging.tangent import TangentGrid, cd_matrix
 
 SCALE_TOLERANCE = 0.01
 """Relative difference of pixel scales that still counts as the same."""
+
+
+CENTRE_TOLERANCE = 1.0
+"""Pixels that the middle of an image may be off the position that was asked for."""
 
 
 class CutoutUnusable(ImagingError):  # noqa: N818 - an outcome of one cutout, named as such
@@ -28,7 +32,12 @@ class CutoutEmpty(CutoutUnusable):
 
 
 def read_cutout(
-    data: bytes | Path, spec: CutoutSpec, *, exact_size: bool, nan_is_no_data: bool = False
+    data: bytes | Path,
+    spec: CutoutSpec,
+    *,
+    exact_size: bool,
+    nan_is_no_data: bool = False,
+    centre: tuple[float, float] | None = None,
 ) -> NDArray[np.float32]:
     """Read a FITS cutout after checking all that can be wrong with it.
 
@@ -46,6 +55,9 @@ def read_cutout(
         around pixel ``n // 2``, which becomes pixel ``size // 2``.
     nan_is_no_data : bool
         Take NaN for "no data" instead of refusing it.
+    centre : tuple of float, optional
+        RA and Dec in degrees that the middle of the image must have, to a pixel, where the header
+        tells: an answer to another question may look like a good one.
 
     Returns
     -------
@@ -55,7 +67,7 @@ def read_cutout(
     Raises
     ------
     CutoutUnusable
-        Truncated, not FITS, wrong shape, bands, pixel scale or orientation, not finite.
+        Truncated, not FITS, wrong shape, bands, pixel scale, orientation or position, not finite.
     CutoutEmpty
         All pixels are zero.
     OSError
@@ -70,6 +82,8 @@ def read_cutout(
             header, image = hdu.header, np.asarray(hdu.data)
         planes = _wanted_planes(image, header, spec)
         _check_pixels(header, spec)
+        if centre is not None:
+            _check_centre(header, planes.shape[1:], centre)
         cropped = _cropped(planes, spec.size, exact_size=exact_size)
         pixels = np.array(cropped, dtype=np.float32)  # native byte order, own memory
     except IncompleteFitsError as error:
@@ -131,7 +145,12 @@ def _named_bands(header: fits.Header) -> list[str]:
     numbered: list[str] = []
     while f"BAND{len(numbered)}" in header:
         numbered.append(str(header[f"BAND{len(numbered)}"]).strip())
-    return numbered or list(str(header.get("BANDS", "")).strip())
+    listed = list(str(header.get("BANDS", "")).strip())
+    if numbered and listed and sorted("".join(numbered)) == sorted(listed) and numbered != listed:
+        raise CutoutUnusable(
+            f"the header names bands {''.join(listed)} and {''.join(numbered)}: which is which?"
+        )
+    return numbered or listed
 
 
 def _check_pixels(header: fits.Header, spec: CutoutSpec) -> None:
@@ -150,6 +169,23 @@ def _check_pixels(header: fits.Header, spec: CutoutSpec) -> None:
         raise CutoutUnusable(f"pixel scale {scale:.4g} arcsec, wanted {spec.pixel_scale:.4g}")
     if cd is not None and not (cd[0] < 0 < cd[3] and abs(cd[1] * cd[2]) < -cd[0] * cd[3] / 100):
         raise CutoutUnusable("the image is not north up and east left")
+
+
+def _check_centre(header: fits.Header, shape: tuple[int, ...], centre: tuple[float, float]) -> None:
+    """Refuse an image of another place, where the header tells."""
+    names = ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")
+    try:
+        cd = cd_matrix(header)
+        if cd is None or any(name not in header for name in names):
+            return
+        ra, dec, x, y = (float(header[name]) for name in names)
+    except (TypeError, ValueError) as error:
+        raise CutoutUnusable(f"unusable WCS: {error}") from error
+    height, width = shape
+    at_x, at_y = TangentGrid(ra, dec, x - 1, y - 1, cd, width, height).to_pixel(*centre)
+    off = np.hypot(at_x - (width - 1) / 2, at_y - (height - 1) / 2)
+    if not off <= CENTRE_TOLERANCE:
+        raise CutoutUnusable(f"an image of another place, around RA {ra:.5f}, Dec {dec:.5f}")
 
 
 def _cropped(planes: NDArray[np.generic], size: int, *, exact_size: bool) -> NDArray[np.generic]:

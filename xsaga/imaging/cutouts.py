@@ -79,6 +79,17 @@ class CutoutBatch:
     def __len__(self) -> int:
         return len(self.index)
 
+    def part(self, rows: NDArray[np.int64], index: NDArray[np.int64]) -> CutoutBatch:
+        """Give some rows, which answer the positions of `index`, shape (M,)."""
+        return CutoutBatch(
+            index=index,
+            images=self.images[rows],
+            coverage=self.coverage[rows],
+            status=self.status[rows],
+            reason=[self.reason[row] for row in rows],
+            origin=[self.origin[row] for row in rows],
+        )
+
 
 @dataclass(frozen=True)
 class ImagingFiles:
@@ -111,6 +122,13 @@ class CutoutSource(Protocol):
     @property
     def release(self) -> str:
         """Image release, as a model's card names it, e.g. ``ls-dr9``; empty if not known."""
+
+    def order(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Give the order in which cutouts of positions in degrees are best asked for.
+
+        It follows from the positions and what the imaging covers alone, so that it is the same
+        whenever it is asked for.
+        """
 
     def cutouts(
         self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
@@ -145,7 +163,7 @@ class CutoutSource(Protocol):
         """Give back connections, files and workers."""
 
 
-MAX_BATCH, MAX_BATCH_BYTES = 256, 1 << 26
+MAX_BATCH, MAX_BATCH_BYTES = 256, 1 << 24
 """Cutouts in a batch: so many, or fewer where they are large."""
 
 

@@ -87,6 +87,11 @@ class FileSource:
         """Image release as it was given."""
         return self._release
 
+    def order(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Leave positions in the order they have."""
+        del dec
+        return np.arange(len(ra))
+
     def cutouts(
         self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
     ) -> Iterator[CutoutBatch]:

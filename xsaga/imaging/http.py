@@ -37,6 +37,7 @@ MEBIBYTE = 2**20
 _CHUNK = 64 * 1024
 _MAX_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
+_OK, _PARTIAL_CONTENT = 200, 206
 _TOO_MANY_REQUESTS, _REQUEST_TIMEOUT = 429, 408
 
 
@@ -69,6 +70,8 @@ class HttpClient:
     clock, sleep, jitter : callable, optional
         Seconds on a monotonic clock; waiting so many seconds; a number in [0, 1) that spreads the
         waits of several clients.
+    tell : callable
+        Takes one line on what the user should know of, like an outage.
     """
 
     def __init__(
@@ -78,12 +81,15 @@ class HttpClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
         jitter: Callable[[], float] = random.random,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.options = options or HttpOptions()
         self._closed = threading.Event()
-        self._sleep = sleep or self._closed.wait  # so that close() ends every wait
+        self.clock = clock
+        self.sleep = sleep or self._closed.wait  # so that close() ends every wait
         self._jitter = jitter
-        self._pace = RequestPace(self.options.rate, clock=clock, sleep=self._sleep)
+        self.tell = tell
+        self._pace = RequestPace(self.options.rate, clock=clock, sleep=self.sleep)
         self._slots = threading.BoundedSemaphore(self.options.connections)
         self._guards: set[Guard] = set()
         self._session = requests.Session()
@@ -105,6 +111,11 @@ class HttpClient:
     ) -> None:
         self.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether no more requests are made."""
+        return self._closed.is_set()
+
     def close(self) -> None:
         """Stop what is in flight or waiting in other threads, and give back the connections."""
         self._closed.set()
@@ -118,8 +129,10 @@ class HttpClient:
         params: Mapping[str, str] | None = None,
         *,
         max_bytes: int = 64 * MEBIBYTE,
+        first: int | None = None,
         final: Collection[int] = (),
         check: Callable[[bytes], str] = lambda _: "",
+        go_on: Callable[[], bool] = lambda: True,
     ) -> HttpAnswer:
         """Get a short answer into memory.
 
@@ -131,11 +144,16 @@ class HttpClient:
             Query.
         max_bytes : int
             A longer answer is a failure.
+        first : int, optional
+            Ask for the first bytes of a file only, and take no more (by up to one read) where
+            the server sends all of it.
         final : collection of int
             Statuses that are not tried again although others of their kind are.
         check : callable
             Says what is wrong with a complete body, nothing if it is good; a bad one is asked for
             again.
+        go_on : callable
+            Asked before each further try; where it says no, the last failure is final.
 
         Raises
         ------
@@ -149,8 +167,8 @@ class HttpClient:
             body.truncate()
             return body
 
-        question = _Question(url, params, max_bytes, self.options.deadline, final)
-        headers = self._ask(question, emptied, lambda: check(body.getvalue()))
+        question = _Question(url, params, max_bytes, self.options.deadline, final, first)
+        headers = self._ask(question, emptied, lambda: check(body.getvalue()), go_on)
         return HttpAnswer(body.getvalue(), headers)
 
     def download(
@@ -160,6 +178,7 @@ class HttpClient:
         *,
         max_bytes: int = 4096 * MEBIBYTE,
         check: Callable[[Path], str] = lambda _: "",
+        go_on: Callable[[], bool] = lambda: True,
     ) -> None:
         """Get a file and put it at `path` once it is complete.
 
@@ -174,6 +193,8 @@ class HttpClient:
         check : callable
             Says what is wrong with a complete file, nothing if it is good; a bad one is asked for
             again.
+        go_on : callable
+            Asked before each further try; where it says no, the last failure is final.
 
         Raises
         ------
@@ -200,14 +221,18 @@ class HttpClient:
                     file.flush()
                     return check(temporary)
 
-                self._ask(question, emptied, checked)
+                self._ask(question, emptied, checked, go_on)
         except OSError as error:
             raise ImagingError(
                 f"{path}: cannot keep a downloaded file ({error.strerror or error})"
             ) from error
 
     def _ask(
-        self, question: _Question, emptied: Callable[[], BinaryIO], check: Callable[[], str]
+        self,
+        question: _Question,
+        emptied: Callable[[], BinaryIO],
+        check: Callable[[], str],
+        go_on: Callable[[], bool],
     ) -> Mapping[str, str]:
         """Fill the emptied sink with the answer, trying as often as allowed."""
         attempts = 0
@@ -221,18 +246,25 @@ class HttpClient:
                     raise _BadTry(problem, status=200, again=True)
                 return headers
             except _BadTry as bad:
+                failure = HttpFailure(
+                    question.url,
+                    bad.reason,
+                    status=bad.status,
+                    attempts=attempts,
+                    refused=bad.refused,
+                )
                 if bad.retry_after is not None:
                     # the server speaks to all of us, not only to this thread
                     self._pace.hold(min(bad.retry_after, self.options.max_retry_after))
                 last = attempts > self.options.retries or bad.status in question.final
-                if last or not bad.again or self._closed.is_set():
-                    raise HttpFailure(
-                        question.url, bad.reason, status=bad.status, attempts=attempts
-                    ) from None
+                if last or not bad.again or self.closed:
+                    raise failure from None
                 if bad.retry_after is None:
                     longest = self.options.backoff * 2.0 ** (attempts - 1)
                     longest = min(longest, self.options.max_backoff)
-                    self._sleep(longest * (1 + self._jitter()) / 2)
+                    self.sleep(longest * (1 + self._jitter()) / 2)
+            if not go_on():
+                raise failure
 
     def _try(self, question: _Question, emptied: Callable[[], BinaryIO]) -> Mapping[str, str]:
         """Ask once, and follow redirects on the same host."""
@@ -241,18 +273,18 @@ class HttpClient:
             for hop in range(_MAX_REDIRECTS + 1):
                 if hop:
                     self._pace.wait()
-                with self._sent(url, params, guard) as response:
+                with self._sent(url, params, question.headers, guard) as response:
                     target = self._session.get_redirect_target(response)
                     if response.status_code in _REDIRECTS and target:
                         self._drain(response, guard)
                         url, params = _redirected(url, target), None
                         continue
-                    if response.status_code != 200:
+                    if response.status_code not in question.good:
                         self._drain(response, guard)
                         raise _refusal(response)
-                    self._receive(response, question.max_bytes, emptied, guard)
+                    self._receive(response, question, emptied, guard)
                     return response.headers
-        raise _BadTry(f"more than {_MAX_REDIRECTS} redirects", status=302)
+        raise _BadTry(f"more than {_MAX_REDIRECTS} redirects", status=302, refused=True)
 
     @contextmanager
     def _guarded(self, deadline: float) -> Iterator[Guard]:
@@ -267,12 +299,17 @@ class HttpClient:
 
     @contextmanager
     def _sent(
-        self, url: str, params: Mapping[str, str] | None, guard: Guard
+        self,
+        url: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        guard: Guard,
     ) -> Iterator[requests.Response]:
         try:
             response = self._session.get(
                 url,
                 params=params,
+                headers=headers,
                 stream=True,
                 allow_redirects=False,
                 timeout=(self.options.connect_timeout, self.options.read_timeout),
@@ -284,20 +321,22 @@ class HttpClient:
 
     def _cut(self, error: Exception, guard: Guard) -> _BadTry:
         reason, again = transport_fault(error, self.options)
-        return _BadTry(guard.cause or reason, again=again or bool(guard.cause))
+        again = again or bool(guard.cause)
+        return _BadTry(guard.cause or reason, again=again, refused=not again)
 
     def _receive(
         self,
         response: requests.Response,
-        max_bytes: int,
+        question: _Question,
         emptied: Callable[[], BinaryIO],
         guard: Guard,
     ) -> None:
+        max_bytes = question.max_bytes
         announced = response.headers.get("Content-Length", "")
         wanted = int(announced) if announced.isdecimal() else None
         if "Transfer-Encoding" in response.headers:
             wanted = None  # RFC 9112, section 6.3: the chunks tell, not Content-Length
-        if wanted is not None and wanted > max_bytes:
+        if wanted is not None and wanted > max_bytes and question.first is None:
             raise _BadTry(f"an answer of {wanted} bytes, at most {max_bytes} are taken", status=200)
         received = 0
         sink = emptied()
@@ -306,6 +345,8 @@ class HttpClient:
             if received > max_bytes:
                 raise _BadTry(f"an answer of more than {max_bytes} bytes", status=200)
             sink.write(chunk)
+            if question.first is not None and received >= question.first:
+                return  # what follows is not wanted
         if guard.cause:
             raise _BadTry(guard.cause, again=True)
         if wanted is not None and received != wanted:
@@ -337,6 +378,16 @@ class _Question:
     max_bytes: int
     deadline: float
     final: Collection[int] = ()
+    first: int | None = None
+
+    @property
+    def good(self) -> tuple[int, ...]:
+        """Statuses of good answers."""
+        return (_OK,) if self.first is None else (_OK, _PARTIAL_CONTENT)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {} if self.first is None else {"Range": f"bytes=0-{self.first - 1}"}
 
 
 class _BadTry(Exception):  # noqa: N818 - becomes an HttpFailure or another try
@@ -349,12 +400,14 @@ class _BadTry(Exception):  # noqa: N818 - becomes an HttpFailure or another try
         status: int | None = None,
         again: bool = False,
         retry_after: float | None = None,
+        refused: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
         self.again = again
         self.retry_after = retry_after
+        self.refused = refused
 
 
 def _refusal(response: requests.Response) -> _BadTry:
@@ -364,7 +417,13 @@ def _refusal(response: requests.Response) -> _BadTry:
     with suppress(InvalidHeader):  # neither seconds nor a date: as if there were none
         if again and (value := response.headers.get("Retry-After")):
             retry_after = Retry().parse_retry_after(value)
-    return _BadTry(f"HTTP status {status}", status=status, again=again, retry_after=retry_after)
+    return _BadTry(
+        f"HTTP status {status}",
+        status=status,
+        again=again,
+        retry_after=retry_after,
+        refused=not again,
+    )
 
 
 def _redirected(url: str, target: str) -> str:
@@ -375,5 +434,7 @@ def _redirected(url: str, target: str) -> str:
     if (old.scheme, old.hostname, old.port) != (new.scheme, new.hostname, new.port) and not (
         upgraded and old.port is None and new.port is None
     ):
-        raise _BadTry(f"redirected to another host ({shown(there)}), not followed", status=302)
+        # a gate before the server may do that for a while, so another try may help
+        reason = f"redirected to another host ({shown(there)}), not followed"
+        raise _BadTry(reason, status=302, again=True, refused=True)
     return there

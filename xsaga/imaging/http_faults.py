@@ -6,7 +6,6 @@ here only host and path are named.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -31,14 +30,19 @@ class HttpFailure(ImagingError):  # noqa: N818 - an outcome of one request
         complete answer came.
     attempts : int
         Tries that were made.
+    refused : bool
+        Whether the answer was a clear no, which no further try would change.
     """
 
-    def __init__(self, url: str, reason: str, *, status: int | None, attempts: int) -> None:
+    def __init__(
+        self, url: str, reason: str, *, status: int | None, attempts: int, refused: bool = False
+    ) -> None:
         tries = "" if attempts == 1 else f" ({attempts} tries)"
         super().__init__(f"{shown(url)}: {reason}{tries}")
         self.reason = reason + tries
         self.status = status
         self.attempts = attempts
+        self.refused = refused
 
     @property
     def gone(self) -> bool:
@@ -48,41 +52,6 @@ class HttpFailure(ImagingError):  # noqa: N818 - an outcome of one request
 
 class UnreachableError(ImagingError):
     """Imaging on the network that is not to be had at present: a matter of the whole run."""
-
-
-class OutageWatch:
-    """Tells a server that is gone from single requests that fail.
-
-    Parameters
-    ----------
-    limit : int
-        So many requests in a row that failed for good mean that the server is gone.
-    what : str
-        What is gone then, for the message.
-    """
-
-    def __init__(self, limit: int, what: str) -> None:
-        self._limit = limit
-        self._what = what
-        self._failures = 0
-        self._lock = threading.Lock()
-
-    def count(self, failure: HttpFailure | None) -> None:
-        """Count the outcome of a request, None for a good one.
-
-        Raises
-        ------
-        UnreachableError
-            When too many failed in a row.
-        """
-        with self._lock:
-            self._failures = 0 if failure is None else self._failures + 1
-            failures = self._failures
-        if failure is not None and failures >= self._limit:
-            raise UnreachableError(
-                f"{self._what} cannot be used: {failures} requests in a row failed, the last: "
-                f"{failure}; start again later to go on"
-            )
 
 
 def shown(url: str) -> str:
@@ -112,6 +81,9 @@ def transport_fault(error: BaseException, options: HttpOptions) -> tuple[str, bo
         return "not a usable http or https address", False
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "the TLS certificate of the server is not valid", False
+    if "TLS CA certificate bundle" in str(error):
+        variables = "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE"
+        return f"the file of TLS certificates that {variables} names is not there", False
     silent = f"no byte from the server within {options.read_timeout:g} s"
     known: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
         ((requests.exceptions.ProxyError,), "the proxy could not be reached"),

@@ -31,6 +31,8 @@ class HttpOptions:
         Seconds before the second try; doubled for each further one up to the maximum.
     max_retry_after : float
         Seconds that a server's Retry-After is obeyed at most.
+    max_outage : float
+        Seconds that an outage of the server is waited for (`xsaga.imaging.http_outage`).
     """
 
     connections: int = 4
@@ -43,6 +45,7 @@ class HttpOptions:
     backoff: float = 0.5
     max_backoff: float = 30.0
     max_retry_after: float = 120.0
+    max_outage: float = 0.0
 
     def __post_init__(self) -> None:
         if self.connections < 1:
@@ -63,7 +66,7 @@ class RequestPace:
     clock : callable
         Seconds on a clock that never goes back.
     sleep : callable
-        Waits so many seconds.
+        Waits so many seconds; true where the wait was ended early, and with it all pacing.
     """
 
     def __init__(
@@ -76,19 +79,22 @@ class RequestPace:
         self._interval = 0.0 if rate is None else 1 / rate
         self._clock = clock
         self._sleep = sleep
-        self._lock = threading.Lock()
+        self._turn = threading.Lock()
         self._next_slot = clock()
+        self._held_until = self._next_slot
 
     def wait(self) -> None:
-        """Return when the next slot has come."""
-        with self._lock:
-            now = self._clock()
-            slot = max(now, self._next_slot)
-            self._next_slot = slot + self._interval
-        if slot > now:
-            self._sleep(slot - now)
+        """Return when the next slot has come.
+
+        A slot counts from the time it was really taken, so that sleeping too long never brings
+        two requests nearer to each other than the rate allows.
+        """
+        with self._turn:
+            while (now := self._clock()) < (slot := max(self._next_slot, self._held_until)):
+                if self._sleep(slot - now):
+                    return
+            self._next_slot = now + self._interval
 
     def hold(self, seconds: float) -> None:
-        """Give no slot to anyone for so many seconds."""
-        with self._lock:
-            self._next_slot = max(self._next_slot, self._clock() + seconds)
+        """Give no slot to anyone for so many seconds, not even to who waits for one already."""
+        self._held_until = max(self._held_until, self._clock() + seconds)

@@ -28,7 +28,9 @@ from xsaga.imaging.cutouts import (
 )
 from xsaga.imaging.fits_check import IncompleteFitsError, complete_stream
 from xsaga.imaging.http import HttpClient
-from xsaga.imaging.http_faults import HttpFailure, OutageWatch, shown
+from xsaga.imaging.http_faults import HttpFailure, UnreachableError, shown
+from xsaga.imaging.http_limits import HttpOptions
+from xsaga.imaging.http_outage import PatientClient
 
 PUBLIC_URL = "https://www.legacysurvey.org/viewer/fits-cutout"
 DEFAULT_LAYER = "ls-dr9"
@@ -39,8 +41,8 @@ MAX_SIZE = 3000
 MAX_BATCH = 64
 """Cutouts in a batch, at most: they arrive slowly."""
 
-OUTAGE = 8
-"""So many complete failures in a row mean that the service is not there."""
+MORE_WORKERS = 4
+"""Threads beyond the connections: so many requests may wait for their next try and block none."""
 
 _BAD_REQUEST, _SERVER_ERROR = 400, 500
 _HEADER_ROOM = 2**20
@@ -57,8 +59,6 @@ class _Answer:
     image: NDArray[np.float32] | None
     status: CutoutStatus
     reason: str
-    failure: HttpFailure | None = None
-    """Set where it may speak of the service rather than of the position."""
 
 
 class ServiceSource:
@@ -77,7 +77,8 @@ class ServiceSource:
     covers : callable, optional
         Tells from (ra, dec) in degrees whether a cutout there meets a brick of the survey. With
         it a position that the service refuses with status 500 is `OUTSIDE` or `FAILED` for sure,
-        and is not asked for again where nothing is to be had.
+        and is not asked for again where nothing is to be had. Without it an outage that answers
+        with status 500 is noticed once the service has given a cutout.
 
     Raises
     ------
@@ -105,7 +106,9 @@ class ServiceSource:
         if any(len(band) != 1 for band in spec.bands):
             raise ImagingError(f"bands {spec.bands}: the cutout service knows one-letter bands")
         self._spec = spec
-        self._http = http
+        self._service = PatientClient(http, "the cutout service")
+        self._limits = http.options
+        self._tries = 1 + http.options.retries
         self._url = url
         self._layer = layer
         self._covers = covers
@@ -114,8 +117,7 @@ class ServiceSource:
         connections = http.options.connections
         # while a batch is being scored, as many answers as make the next one are waiting
         self._ahead = max(self._batch, connections)
-        self._outage = OutageWatch(OUTAGE, "the cutout service")
-        self._workers = ThreadPoolExecutor(connections, thread_name_prefix="cutouts")
+        self._workers = ThreadPoolExecutor(connections + MORE_WORKERS, thread_name_prefix="cutouts")
 
     @property
     def spec(self) -> CutoutSpec:
@@ -123,9 +125,19 @@ class ServiceSource:
         return self._spec
 
     @property
+    def limits(self) -> HttpOptions:
+        """How hard the service is asked."""
+        return self._limits
+
+    @property
     def release(self) -> str:
         """Image release: the layer."""
         return self._layer
+
+    def order(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Leave positions in the order they have."""
+        del dec
+        return np.arange(len(ra))
 
     def cutouts(
         self, ra: NDArray[np.float64], dec: NDArray[np.float64], source_id: NDArray[np.int64]
@@ -144,7 +156,7 @@ class ServiceSource:
         NoSuchLayerError
             When the service does not know the layer.
         UnreachableError
-            When `OUTAGE` requests in a row failed for good.
+            When the service is gone for longer than is waited for, or the source is closed.
         """
         del source_id
         waiting: dict[Future[_Answer], int] = {}
@@ -154,16 +166,15 @@ class ServiceSource:
             while asked < len(ra) or waiting or arrived:
                 while asked < len(ra) and len(waiting) < self._ahead:
                     position = float(ra[asked]), float(dec[asked])
-                    waiting[self._workers.submit(self._ask, *position)] = asked
+                    waiting[self._begin(*position)] = asked
                     asked += 1
                 if len(arrived) >= self._batch or not waiting:
                     yield self._packed(arrived[: self._batch])
                     del arrived[: self._batch]
                     continue
                 for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    answer = future.result()
-                    self._outage.count(answer.failure)
-                    arrived.append((waiting.pop(future), answer))
+                    arrived.append((waiting[future], future.result()))
+                    del waiting[future]
         finally:
             for future in waiting:
                 future.cancel()
@@ -177,8 +188,14 @@ class ServiceSource:
 
     def close(self) -> None:
         """Give back connections and workers; requests that are under way are cut."""
-        self._http.close()
-        self._workers.shutdown(cancel_futures=True)
+        self._service.close()
+        self._workers.shutdown()  # what is queued fails at once
+
+    def _begin(self, ra: float, dec: float) -> Future[_Answer]:
+        try:
+            return self._workers.submit(self._ask, ra, dec)
+        except RuntimeError:  # another thread has closed it
+            raise UnreachableError("the cutout service: asking it was stopped") from None
 
     def _ask(self, ra: float, dec: float) -> _Answer:
         """Get and check one cutout."""
@@ -191,25 +208,36 @@ class ServiceSource:
             "bands": "".join(self._spec.bands),
             "size": str(self._spec.size),
         }
-        final = (_SERVER_ERROR,) if covered is False else ()
-        try:
-            answer = self._http.get(
-                self._url, query, max_bytes=self._max_answer, final=final, check=_not_fits
-            )
-        except HttpFailure as failure:
-            return _refused(failure, covered)
-        if _is_layer_refusal(answer.body):
-            raise NoSuchLayerError(
-                f"{shown(self._url)}: no layer '{self._layer}'; "
-                "give one that the viewer shows, e.g. ls-dr9 or ls-dr10-grz"
-            )
-        try:
-            image = read_cutout(answer.body, self._spec, exact_size=True)
-        except CutoutEmpty:
-            return _Answer(None, CutoutStatus.OUTSIDE, "no data at this position")
-        except CutoutUnusable as unusable:
-            return _Answer(None, CutoutStatus.CORRUPT, str(unusable))
-        return _Answer(image, CutoutStatus.OK, "")
+        final = (_BAD_REQUEST,) if covered is not False else (_BAD_REQUEST, _SERVER_ERROR)
+        unclear = (_SERVER_ERROR,) if covered is None else ()
+        corrupt = ""
+        # a sound answer to another question is no outage, but a proxy may mix answers up
+        for _ in range(self._tries):
+            try:
+                answer = self._service.get(
+                    self._url,
+                    query,
+                    max_bytes=self._max_answer,
+                    check=_not_fits,
+                    final=final,
+                    unclear=unclear,
+                )
+            except HttpFailure as failure:
+                return _refused(failure, covered)
+            if _is_layer_refusal(answer.body):
+                raise NoSuchLayerError(
+                    f"{shown(self._url)}: no layer '{self._layer}'; "
+                    "give one that the viewer shows, e.g. ls-dr9 or ls-dr10-grz"
+                )
+            try:
+                image = read_cutout(answer.body, self._spec, exact_size=True, centre=(ra, dec))
+            except CutoutEmpty:
+                return _Answer(None, CutoutStatus.OUTSIDE, "no data at this position")
+            except CutoutUnusable as unusable:
+                corrupt = str(unusable)
+            else:
+                return _Answer(image, CutoutStatus.OK, "")
+        return _Answer(None, CutoutStatus.CORRUPT, corrupt)
 
     def _packed(self, answers: list[tuple[int, _Answer]]) -> CutoutBatch:
         size, bands = self._spec.size, len(self._spec.bands)
@@ -245,7 +273,7 @@ def _refused(failure: HttpFailure, covered: bool | None) -> _Answer:
         return _Answer(None, CutoutStatus.OUTSIDE, "outside the footprint of the survey")
     # a complete answer that is no FITS file, or one that has not come
     status = CutoutStatus.CORRUPT if failure.status == 200 else CutoutStatus.FAILED
-    return _Answer(None, status, failure.reason, failure)
+    return _Answer(None, status, failure.reason)
 
 
 def _is_layer_refusal(body: bytes) -> bool:

@@ -1,11 +1,12 @@
 """The cutouts of a tile on disk: one memory-mappable file of pixels and an index.
 
-``cutouts.npy`` holds the pixels of the cutouts that have any, in the order of the sources, and
-``cutouts.parquet`` one row per source. The index is written last: where it exists, the tile's
-cutouts are complete. Raw .npy can be written in any order, which neither Arrow IPC (a fixed-shape
-tensor column) nor sharded zarr v3 can without rewriting; it reads and writes nearly as fast as the
-former and far faster than the latter, at more cutouts per second than a network scores
-(`benchmarks/store.py`).
+``cutouts.npy`` holds the pixels, one row per source in the order they were asked for, and
+``cutouts.parquet`` one row per source with a checksum of its pixels. The index is written last:
+where it exists, the tile's cutouts are complete. A source without pixels leaves a hole in the
+file, which takes no room on disk. Raw .npy can be written in any order, and read as far as it is
+written, which neither Arrow IPC (a fixed-shape tensor column) nor sharded zarr v3 can; it reads
+and writes nearly as fast as the former and far faster than the latter, at more cutouts per second
+than a network scores (`benchmarks/store.py`).
 
 Half precision keeps 11 bits: a pixel of value f is off by 4.9e-4 |f| at most. On real sky the
 rounding is 1 to 2 % of the pixels' noise (rms); it exceeds a tenth of the noise in one pixel of
@@ -15,11 +16,14 @@ rounding is 1 to 2 % of the pixels' noise (rms); it exceeds a tenth of the noise
 from __future__ import annotations
 
 import json
+import threading
+import zlib
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from io import BytesIO, RawIOBase
+from functools import cached_property
+from io import BytesIO
 from types import TracebackType
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -38,8 +42,10 @@ WITH_PIXELS = (CutoutStatus.OK, CutoutStatus.PARTIAL)
 """Outcomes whose pixels are stored."""
 
 METADATA_KEY = b"xsaga.cutouts"
-COMPACT_ROWS = 64
-"""Cutouts moved at a time when rows without pixels are closed up."""
+
+
+class RottenCutoutsError(ImagingError):
+    """Pixels on disk are no longer those that were written."""
 
 
 class CutoutWriter:
@@ -47,6 +53,7 @@ class CutoutWriter:
 
     Use as a context manager. On leaving it, every source must have been answered; the pixels are
     then put in place and the index after them. When the block raises, neither file is there.
+    Another thread may read what has arrived, see `arriving`.
 
     Parameters
     ----------
@@ -84,18 +91,37 @@ class CutoutWriter:
         self._status = np.full(count, -1, dtype=np.int8)
         self._coverage = np.zeros((count, bands), dtype=np.float32)
         self._clipped = np.zeros(count, dtype=np.bool_)
+        self._checksum = np.zeros(count, dtype=np.uint32)
         self._reason = np.full(count, "", dtype=object)
         self._origin = np.full(count, "", dtype=object)
         self._stack = ExitStack()
+        self._changed = threading.Condition()  # of `_status` and `_ended`
+        self._ended = False
+
+    @property
+    def arriving(self) -> ArrivingCutouts:
+        """The cutouts as they arrive, for another thread to read."""
+        return ArrivingCutouts(self, self._paths, self._source_id, self._spec)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, bands, size, size)."""
+        return (len(self._source_id), *self._shape)
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """How pixels are kept."""
+        return self._dtype
 
     def __enter__(self) -> Self:
         try:
             self._paths.cutout_index.unlink(missing_ok=True)
-            temporary = self._stack.enter_context(placed(self._paths.cutouts))
-            self._file: RawIOBase = self._stack.enter_context(temporary.open("w+b", buffering=0))
-            self._data_start = self._write_header(len(self._source_id))
+            self._temporary = self._stack.enter_context(placed(self._paths.cutouts))
+            self._file = self._stack.enter_context(self._temporary.open("wb", buffering=0))
+            self._data_start = self._write_header()
+            self._file.truncate(self._data_start + len(self._source_id) * self._row_bytes)
         except OSError as error:
-            self._stack.close()
+            self._stack.__exit__(type(error), error, error.__traceback__)
             raise self._unwritable(error) from error
         return self
 
@@ -118,7 +144,6 @@ class CutoutWriter:
                 f"source {self._source_id[twice[0]]} came twice; "
                 "this is a fault of the imaging source"
             )
-        self._status[batch.index] = batch.status
         self._coverage[batch.index] = batch.coverage
         self._reason[batch.index] = batch.reason
         self._origin[batch.index] = batch.origin
@@ -130,6 +155,7 @@ class CutoutWriter:
             self._clipped[rows] = (np.abs(images) > largest).any(axis=(1, 2, 3))
             images = images.clip(-largest, largest)
         stored = images.astype(self._dtype)
+        self._checksum[rows] = _checksums(stored)
         runs = np.flatnonzero(np.diff(rows) > 1) + 1
         try:
             for run, pixels in zip(np.split(rows, runs), np.split(stored, runs), strict=True):
@@ -137,6 +163,36 @@ class CutoutWriter:
                     self._write(int(run[0]), pixels)
         except OSError as error:
             raise self._unwritable(error) from error
+        with self._changed:
+            self._status[batch.index] = batch.status
+            self._changed.notify_all()
+
+    def read(self, start: int, stop: int) -> NDArray[np.floating]:
+        """Read some rows once all of them are answered; zeros where a cutout has no pixels.
+
+        Raises
+        ------
+        ImagingError
+            They will not be answered any more.
+        """
+        with self._changed:
+            while (self._status[start:stop] < 0).any():
+                if self._ended:
+                    raise ImagingError(f"{self._paths.folder}: fetching was stopped")
+                self._changed.wait()
+        try:
+            with self._open_to_read() as file:
+                file.seek(self._data_start + start * self._row_bytes)
+                pixels = np.fromfile(file, self._dtype, (stop - start) * int(np.prod(self._shape)))
+            return pixels.reshape(stop - start, *self._shape)
+        except (OSError, ValueError) as error:
+            raise ImagingError(f"{self._paths.cutouts}: not readable ({error})") from error
+
+    def _open_to_read(self) -> BinaryIO:
+        try:
+            return self._temporary.open("rb")
+        except FileNotFoundError:  # it has its name already
+            return self._paths.cutouts.open("rb")
 
     def __exit__(
         self,
@@ -144,26 +200,27 @@ class CutoutWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._stack.__exit__(kind, error, trace)
-            return
         try:
+            if kind is not None:
+                self._stack.__exit__(kind, error, trace)
+                return
             with self._stack:
                 self._check_answered()
-                self._close_up()
             self._write_index()
         except OSError as full:
             self._paths.cutouts.unlink(missing_ok=True)  # useless without an index, and large
             raise self._unwritable(full) from full
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
 
-    def _write_header(self, rows: int) -> int:
-        """Write the .npy header at the start; its length does not depend on the rows."""
+    def _write_header(self) -> int:
         header = BytesIO()
         described = npy.dtype_to_descr(self._dtype)
         npy.write_array_header_1_0(
-            header, {"descr": described, "fortran_order": False, "shape": (rows, *self._shape)}
+            header, {"descr": described, "fortran_order": False, "shape": self.shape}
         )
-        self._file.seek(0)
         self._write_all(header.getvalue())
         return len(header.getvalue())
 
@@ -176,13 +233,6 @@ class CutoutWriter:
         while left:  # a raw file may take a part only
             left = left[self._file.write(left) or 0 :]
 
-    def _read(self, row: int, count: int) -> bytes:
-        self._file.seek(self._data_start + row * self._row_bytes)
-        content = bytearray()
-        while len(content) < count * self._row_bytes:
-            content += self._file.read(count * self._row_bytes - len(content)) or b""
-        return bytes(content)
-
     def _check_answered(self) -> None:
         unanswered = np.flatnonzero(self._status < 0)
         if len(unanswered):
@@ -191,33 +241,16 @@ class CutoutWriter:
                 f"{self._source_id[unanswered[0]]}; this is a fault of the imaging source"
             )
 
-    def _with_pixels(self) -> NDArray[np.bool_]:
-        return np.isin(self._status, WITH_PIXELS)
-
-    def _close_up(self) -> None:
-        """Move the rows with pixels together, so that failures take no space."""
-        kept = np.flatnonzero(self._with_pixels())
-        for start in range(0, len(kept), COMPACT_ROWS):
-            rows = kept[start : start + COMPACT_ROWS]
-            if rows[-1] < start + len(rows):
-                continue  # nothing was left out so far
-            runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
-            pixels = b"".join(self._read(int(run[0]), len(run)) for run in runs)
-            self._file.seek(self._data_start + start * self._row_bytes)
-            self._write_all(pixels)
-        self._file.truncate(self._data_start + len(kept) * self._row_bytes)
-        if self._write_header(len(kept)) != self._data_start:
-            raise ImagingError("the header of the .npy file changed its length; use float32")
-
     def _write_index(self) -> None:
-        kept = self._with_pixels()
+        kept = np.isin(self._status, WITH_PIXELS)
         columns = {
             "source_id": pa.array(self._source_id, pa.int64()),
-            "row": pa.array(np.where(kept, np.cumsum(kept) - 1, -1), pa.int64()),
+            "row": pa.array(np.where(kept, np.arange(len(kept)), -1), pa.int64()),
             "status": pa.array(self._status, pa.int8()),
             "reason": pa.array(self._reason, pa.string()),
             "origin": pa.array(self._origin, pa.string()),
             "clipped": pa.array(self._clipped),
+            "crc32": pa.array(self._checksum, pa.uint32()),
         }
         for band, coverage in zip(self._spec.bands, self._coverage.T, strict=True):
             columns[f"coverage_{band}"] = pa.array(coverage, pa.float32())
@@ -234,23 +267,113 @@ class CutoutWriter:
 
 
 @dataclass(frozen=True)
+class ArrivingCutouts:
+    """Cutouts that another thread writes at this moment; reading waits for them.
+
+    An `xsaga.model.images.ImageArray` that is read from the file as far as it is written: the
+    file is the queue between those who fetch and those who score, so however much faster one of
+    them is, no pixels pile up in memory.
+
+    Parameters
+    ----------
+    writer : CutoutWriter
+        Writes them.
+    paths : TilePaths
+        Where they will be.
+    source_id : ndarray of int64, shape (N,)
+        The sources, in the order of the rows.
+    spec : CutoutSpec
+        Geometry.
+    """
+
+    writer: CutoutWriter
+    paths: TilePaths
+    source_id: NDArray[np.int64]
+    spec: CutoutSpec
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, bands, size, size)."""
+        return self.writer.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """How pixels are kept."""
+        return self.writer.dtype
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.floating]:
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self.source_id))
+            return self.writer.read(start, stop)
+        return np.concatenate([self.writer.read(row, row + 1) for row in rows.tolist()])
+
+
+@dataclass(frozen=True)
 class StoredCutouts:
     """The cutouts of a tile as they lie on disk.
 
     Parameters
     ----------
+    paths : TilePaths
+        Where they are.
     index : DataFrame
         One row per source: `source_id`, `row` in `images` (−1 without pixels), `status`,
-        `reason`, `origin`, `clipped` and `coverage_<band>`.
-    images : ndarray, shape (M, bands, size, size)
-        Pixels in nanomaggies, memory-mapped, float16 or float32.
+        `reason`, `origin`, `clipped`, `crc32` and `coverage_<band>`.
+    images : ndarray, shape (N, bands, size, size)
+        Pixels in nanomaggies, memory-mapped, float16 or float32; 0 without pixels.
     spec : CutoutSpec
         Geometry they were made with.
     """
 
+    paths: TilePaths
     index: pd.DataFrame
     images: NDArray[np.floating]
     spec: CutoutSpec
+
+    @cached_property
+    def checked(self) -> CheckedImages:
+        """`images`, compared with their checksums as they are read."""
+        return CheckedImages(self)
+
+
+@dataclass(frozen=True)
+class CheckedImages:
+    """Pixels on disk that are compared with their checksums when they are read.
+
+    Parameters
+    ----------
+    stored : StoredCutouts
+        What is read.
+    """
+
+    stored: StoredCutouts
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, bands, size, size)."""
+        return self.stored.images.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """How pixels are kept."""
+        return self.stored.images.dtype
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.floating]:
+        images, index = self.stored.images[rows], self.stored.index.iloc[rows]
+        kept = (index["row"] >= 0).to_numpy()
+        rotten = np.flatnonzero(_checksums(images[kept]) != index["crc32"].to_numpy()[kept])
+        if len(rotten):
+            raise RottenCutoutsError(
+                f"{self.stored.paths.cutouts}: the pixels of source "
+                f"{index['source_id'].to_numpy()[kept][rotten[0]]} are not those that were "
+                "written (a damaged disk?); fetch the cutouts of this tile again"
+            )
+        return np.asarray(images)
+
+
+def _checksums(images: NDArray[np.floating]) -> NDArray[np.uint32]:
+    """CRC-32 of the bytes of each cutout."""
+    return np.array([zlib.crc32(image.tobytes()) for image in images], dtype=np.uint32)
 
 
 def read_cutouts(paths: TilePaths) -> StoredCutouts:
@@ -276,21 +399,21 @@ def read_cutouts(paths: TilePaths) -> StoredCutouts:
         described = json.loads((table.schema.metadata or {})[METADATA_KEY])
         spec = CutoutSpec(**{**described, "bands": tuple(described["bands"])})
         index = table.replace_schema_metadata(None).to_pandas()
-        rows = index["row"].to_numpy()
+        rows, _ = index["row"].to_numpy(), index["crc32"]
     except FileNotFoundError as error:
         raise ImagingError(f"{paths.folder}: no cutouts here; {again}") from error
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise ImagingError(f"{paths.cutout_index}: not an index of cutouts; {again}") from error
-    shape = (int((rows >= 0).sum()), len(spec.bands), spec.size, spec.size)
+    shape = (len(index), len(spec.bands), spec.size, spec.size)
     try:
         images = _map_images(paths)
     except (OSError, ValueError) as error:
         raise ImagingError(f"{paths.cutouts}: not readable ({error}); {again}") from error
-    if images.shape != shape or not np.array_equal(rows[rows >= 0], np.arange(shape[0])):
+    if images.shape != shape or not (rows[rows >= 0] == np.flatnonzero(rows >= 0)).all():
         raise ImagingError(
             f"{paths.cutouts}: holds {images.shape}, its index tells of {shape}; {again}"
         )
-    return StoredCutouts(index, images, spec)
+    return StoredCutouts(paths, index, images, spec)
 
 
 def _map_images(paths: TilePaths) -> NDArray[np.floating]:

@@ -93,7 +93,7 @@ class FovealNetwork(CutoutNetwork):
 
     def _middle(self, maps: torch.Tensor) -> torch.Tensor:
         """Cut the central part out."""
-        size = maps.shape[-1]
+        size = int(maps.shape[-1])  # a constant, also where the network is traced
         side = min(size, max(1, round(size * self.architecture.centre_share)))
         start = (size - side) // 2
         return maps[..., start : start + side, start : start + side]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xsaga.errors import ModelError
-from xsaga.model.device import DTYPES, Precision, exact_float32
+from xsaga.model.batch_step import BatchStep
+from xsaga.model.device import Precision
+from xsaga.model.engines import Engine, EngineName, Grid, make_engine
 from xsaga.model.images import ImageArray
-from xsaga.model.network import CutoutNetwork, inference_copy
-from xsaga.model.novelty import FeatureSpace, image_statistics
+from xsaga.model.network import CutoutNetwork
+from xsaga.model.novelty import FeatureSpace
 from xsaga.model.photometry import checked_photometry
-from xsaga.model.preprocess import Stretch, resample
+from xsaga.model.preprocess import Stretch
 
-DEFAULT_BATCH = {"cpu": 64, "cuda": 512}
-"""Images in a batch: on a CPU few enough for its caches, on a GPU enough to fill it."""
+_EMPTY = -1
+"""What `BatchStep` says of an image that holds nothing but zeros."""
 
 
 class BatchedNetworks:
@@ -37,14 +39,25 @@ class BatchedNetworks:
     precision : Precision
         Of the convolutions.
     batch_size : int, optional
-        Images in a batch; `DEFAULT_BATCH` of the device if not given.
+        Images in a batch; what suits the engine if not given.
     feature_space : FeatureSpace, optional
         Of the first member, to tell how unfamiliar images are.
+    engine : {'eager', 'openvino'}
+        What runs the members.
+    size : int, optional
+        Pixels on a side that the members see; engines other than torch need to know before.
+
+    Attributes
+    ----------
+    engine : Engine
+        What runs the members.
 
     Raises
     ------
     ModelError
-        If the batch size is not positive.
+        If the batch size is not positive, or the engine cannot be used.
+    MissingExtraError
+        If the engine is not installed.
     """
 
     def __init__(
@@ -56,23 +69,30 @@ class BatchedNetworks:
         precision: Precision,
         batch_size: int | None = None,
         feature_space: FeatureSpace | None = None,
+        engine: EngineName = "eager",
+        size: int | None = None,
     ) -> None:
-        self.device = device
-        self.batch_size = DEFAULT_BATCH[device.type] if batch_size is None else batch_size
-        if self.batch_size < 1:
-            raise ModelError(f"batch size {self.batch_size}: it must be 1 or more")
-        self._stretch = stretch
-        self._dtype = DTYPES[precision]
-        self._networks = [inference_copy(network, device, self._dtype) for network in networks]
-        self._space = None if feature_space is None else feature_space.to(device)
-        self._softening = torch.tensor(stretch.softening, device=device)[:, None, None]
+        step = BatchStep(
+            networks,
+            stretch,
+            device=device,
+            # OpenVINO is given float32 and rounds by itself.
+            precision="float32" if engine == "openvino" else precision,
+            feature_space=feature_space,
+        )
+        self._members, self._quantities = step.members, step.quantities
+        self._tells_unfamiliar = feature_space is not None
+        self._pinned = device.type == "cuda"
+        self.engine: Engine = make_engine(
+            engine, step, device=device, precision=precision, size=size, batch_size=batch_size
+        )
 
     def logits(
         self,
         images: ImageArray,
         *,
         rows: NDArray[np.int64] | None = None,
-        to_grid: tuple[float, float, int] | None = None,
+        to_grid: Grid | None = None,
         photometry: NDArray[np.floating] | None = None,
     ) -> NDArray[np.float32]:
         """Run the members on images, in the order given.
@@ -82,7 +102,7 @@ class BatchedNetworks:
         Returns
         -------
         ndarray of float32, shape (M or N, members)
-            NaN for images that hold a value that is not finite.
+            NaN for images that hold no pixels, or a value that is not finite.
         """
         return self.logits_and_distances(images, rows=rows, to_grid=to_grid, photometry=photometry)[
             0
@@ -93,7 +113,7 @@ class BatchedNetworks:
         images: ImageArray,
         *,
         rows: NDArray[np.int64] | None = None,
-        to_grid: tuple[float, float, int] | None = None,
+        to_grid: Grid | None = None,
         photometry: NDArray[np.floating] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run the members on images, in the order given, and tell how unfamiliar these are.
@@ -113,9 +133,10 @@ class BatchedNetworks:
         Returns
         -------
         logits : ndarray of float32, shape (M or N, members)
-            NaN for images that hold a value that is not finite.
+            NaN for images that hold no pixels, or a value that is not finite.
         distances : ndarray of float32, shape (M or N,)
-            Of `FeatureSpace.distance`; NaN for these images, and for all without a feature space.
+            Of `FeatureSpace.distance`; infinite for images that hold no pixels, NaN for those that
+            are not finite, and for all without a feature space.
 
         Raises
         ------
@@ -123,78 +144,63 @@ class BatchedNetworks:
             If the members take no photometry, or of another shape.
         """
         count = images.shape[0] if rows is None else len(rows)
-        quantities = self._networks[0].architecture.photometry
-        given = checked_photometry(photometry, count, quantities)
-        size = images.shape[-1] if to_grid is None else to_grid[2]
-        stretched = torch.empty(
-            (self.batch_size, images.shape[1], size, size),
-            dtype=self._dtype,
-            device=self.device,
-            memory_format=torch.channels_last,
-        )
-        parts = []
-        with torch.inference_mode(), exact_float32(self.device):
-            for number, batch in enumerate(self._batches(images, rows, count)):
-                pixels = batch if to_grid is None else resample(batch, *to_grid)
-                finite = torch.isfinite(pixels.sum((1, 2, 3), dtype=torch.float32))
-                self._stretch.apply(pixels, self._dtype, out=stretched)
-                known = self._beside(given, number)
-                first, *others = self._networks
-                seen = first.seen(stretched)
-                logits = torch.stack(
-                    [
-                        first.logits(first.joined(seen, known)),
-                        *(network(stretched, known) for network in others),
-                    ],
-                    dim=1,
-                )
-                distance = self._distance(seen, pixels)
-                usable = torch.isfinite(logits).all(dim=1) & finite
-                both = torch.cat([logits, distance[:, None]], dim=1)
-                parts.append(torch.where(usable[:, None], both, torch.nan))
-            if not parts:
-                parts.append(torch.empty((0, len(self._networks) + 1)))
-            result: NDArray[np.float32] = torch.cat(parts)[:count].cpu().numpy()
-        return result[:, :-1], result[:, -1]
+        given = checked_photometry(photometry, count, self._quantities)
+        answers = np.full((count, self._members + 2), _EMPTY, dtype=np.float32)
+        engine, size = self.engine, self.engine.batch_size
+        buffers = [self._buffer(images) for _ in range(engine.slots)]
+        in_flight: deque[tuple[int, int]] = deque()
 
-    def _distance(self, seen: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-        if self._space is None:
-            return torch.full((len(seen),), torch.nan, device=self.device)
-        # Features without photometry: whether a cutout is familiar, its pixels alone tell.
-        features = self._networks[0].joined(seen)
-        return self._space.distance(features, image_statistics(pixels, self._softening))
+        def finish_first() -> None:
+            slot, start = in_flight.popleft()
+            answer = engine.finish(slot)[: count - start]
+            answers[start : start + len(answer)] = answer
 
-    def _beside(self, photometry: NDArray[np.float32] | None, number: int) -> torch.Tensor | None:
-        """Photometry of a full batch on the device; unknown for the empty images in it."""
-        if photometry is None:
-            return None
-        start = number * self.batch_size
-        part = torch.from_numpy(photometry[start : start + self.batch_size])
-        full = torch.full((self.batch_size, part.shape[1]), torch.nan)
-        full[: len(part)] = part
-        return full.to(self.device)
+        free = deque(range(engine.slots))
+        try:
+            for start in range(0, count, size):
+                if not free:
+                    free.append(in_flight[0][0])
+                    finish_first()
+                slot = free[0]
+                chosen = slice(start, min(start + size, count))
+                read = images[chosen if rows is None else rows[chosen]]
+                if not _any_pixel(read):  # candidates without a cutout: nothing to run on
+                    continue
+                _fill(buffers[slot], read)
+                known = None if given is None else self._beside(given, start)
+                engine.start(slot, buffers[slot], known, to_grid)
+                in_flight.append((free.popleft(), start))
+        finally:  # nothing is in flight when the buffers go, whatever has failed
+            while in_flight:
+                finish_first()
+        logits, distance = answers[:, : self._members], answers[:, self._members]
+        unusable = (answers[:, -1] != 1) | ~np.isfinite(logits).all(axis=1)
+        logits[unusable], distance[unusable] = np.nan, np.nan
+        if self._tells_unfamiliar:
+            distance[answers[:, -1] == _EMPTY] = np.inf
+        return logits, distance
 
-    def _batches(
-        self, images: ImageArray, rows: NDArray[np.int64] | None, count: int
-    ) -> Iterator[torch.Tensor]:
-        """Yield full batches on the device; each is overwritten by a later one."""
-        on_gpu = self.device.type == "cuda"
+    def _buffer(self, images: ImageArray) -> torch.Tensor:
+        """Make a place on the host for one batch."""
         dtype = torch.float16 if images.dtype == np.float16 else torch.float32
-        shape = (self.batch_size, *images.shape[1:])
-        # On a GPU the next batch is read while the last one is copied and computed: two pinned
-        # buffers, and an event for each that tells when its copy is done.
-        buffers = [torch.zeros(shape, dtype=dtype, pin_memory=on_gpu) for _ in range(1 + on_gpu)]
-        copied = [torch.cuda.Event() for _ in buffers] if on_gpu else []  # type: ignore[no-untyped-call]
-        for turn, start in enumerate(range(0, count, self.batch_size)):
-            buffer = buffers[turn % len(buffers)]
-            if on_gpu:
-                copied[turn % len(buffers)].synchronize()
-            chosen = slice(start, min(start + self.batch_size, count))
-            filled = chosen.stop - start
-            with np.errstate(over="ignore"):  # too large for float32: not finite, found later
-                buffer.numpy()[:filled] = images[chosen if rows is None else rows[chosen]]
-            buffer[filled:] = 0
-            batch = buffer.to(self.device, non_blocking=True)
-            if on_gpu:
-                copied[turn % len(buffers)].record()
-            yield batch
+        shape = (self.engine.batch_size, *images.shape[1:])
+        return torch.zeros(shape, dtype=dtype, pin_memory=self._pinned)
+
+    def _beside(self, photometry: NDArray[np.float32], start: int) -> torch.Tensor:
+        """Photometry of a full batch; unknown for the empty images in it."""
+        part = torch.from_numpy(photometry[start : start + self.engine.batch_size])
+        full = torch.full((self.engine.batch_size, part.shape[1]), torch.nan)
+        full[: len(part)] = part
+        return full
+
+
+def _any_pixel(images: NDArray[np.floating]) -> bool:
+    """Whether any image holds anything but zeros; a few pixels tell of most that do."""
+    return bool(images[..., ::16, ::16].any() or images.any())
+
+
+def _fill(buffer: torch.Tensor, images: NDArray[np.floating]) -> None:
+    """Put images into a batch, and zeros after them."""
+    with np.errstate(over="ignore"):  # too large for float32: not finite, found later
+        buffer.numpy()[: len(images)] = images
+    buffer[len(images) :] = 0

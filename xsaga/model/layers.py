@@ -239,11 +239,13 @@ class ApertureLight(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Give quantities (N, outputs) of stretched images (N, bands, H, H)."""
-        size = images.shape[-1]
-        linear = torch.sinh(images.float().clamp(-_LARGEST, _LARGEST))
+        size = int(images.shape[-1])  # a constant, also where the network is traced
+        # sinh written out: OpenVINO has a fast exponential, but no fast sinh.
+        bounded = images.float().clamp(-_LARGEST, _LARGEST)
+        linear = (bounded.exp() - (-bounded).exp()) / 2
         offset = torch.arange(size, device=images.device, dtype=torch.float32) - (size - 1) / 2
-        width = torch.tensor(self.widths, device=images.device)
-        profile = torch.exp(-0.5 * (offset / width[:, None]) ** 2)
+        # Width by width: a tensor of them would be copied from the host, which stops a GPU's graph.
+        profile = torch.stack([torch.exp(-0.5 * (offset / width) ** 2) for width in self.widths])
         profile = profile / (profile**2).sum(1, keepdim=True).sqrt()  # noise stays that of a pixel
         light = torch.einsum("nbij,ki,kj->nbk", linear, profile, profile)
         measured = self.norm(torch.asinh(light).flatten(1))
@@ -315,7 +317,7 @@ def centred_mean(maps: torch.Tensor, width: float) -> torch.Tensor:
     -------
     Tensor of float32, shape (N, channels)
     """
-    size = maps.shape[-1]
+    size = int(maps.shape[-1])
     offset = (torch.arange(size, device=maps.device, dtype=torch.float32) + 0.5) / size - 0.5
     profile = torch.exp(-0.5 * (offset / width) ** 2)
     weight = profile[:, None] * profile

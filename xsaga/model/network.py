@@ -32,9 +32,15 @@ def build_network(architecture: Architecture) -> CutoutNetwork:
     Returns
     -------
     CutoutNetwork
-        In training mode, channels last, on torch's default device.
+        In training mode, channels last, on torch's default device; without values on ``meta``.
     """
     network = _NETWORKS[architecture.kind](architecture)
+    if not network.head.weight.is_meta:  # there torch imports its compiler to fill nothing
+        _fill(network)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _fill(network: CutoutNetwork) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -42,7 +48,6 @@ def build_network(architecture: Architecture) -> CutoutNetwork:
                 nn.init.zeros_(module.bias)
     nn.init.normal_(network.head.weight, std=0.1 / math.sqrt(network.head.in_features))
     nn.init.zeros_(network.head.bias)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def inference_copy(

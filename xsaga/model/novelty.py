@@ -151,7 +151,7 @@ def image_statistics(images: torch.Tensor, softening: torch.Tensor) -> torch.Ten
         from pixel to pixel; and the logarithm of the mean flux of the central pixels, in
         softenings.
     """
-    size = images.shape[-1]
+    size = int(images.shape[-1])  # a constant, also where this is traced
     step = max(1, size // _ROWS)
     rows = images[:, :, step // 2 :: step].float() / softening
     has_data = rows != 0
@@ -176,7 +176,8 @@ def _roughness(rows: torch.Tensor, has_data: torch.Tensor, lag: int) -> torch.Te
     counted = has_data[..., left] & has_data[..., middle] & has_data[..., right]
     bounded = difference / (difference + 1) * counted
     mean = bounded.sum((2, 3)) / counted.sum((2, 3)).clamp(min=1)
-    return torch.logit(mean, eps=1e-3)
+    bounded_mean = mean.clamp(1e-3, 1 - 1e-3)
+    return (bounded_mean / (1 - bounded_mean)).log()  # torch's own logit is in no other engine
 
 
 Change = Callable[[torch.Tensor], torch.Tensor]

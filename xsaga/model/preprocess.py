@@ -93,25 +93,40 @@ class Stretch:
                 device=images.device,
                 memory_format=torch.channels_last,
             )
-        stretched = self._asinh if self.kind == "asinh" else _viewer
         chunk = _CHUNK if images.device.type == "cpu" else max(len(images), 1)
         for source, target in zip(torch.split(images, chunk), torch.split(out, chunk), strict=True):
-            target.copy_(stretched(source.float()))
+            target.copy_(self.of(source.float()))
         return out
 
-    def _asinh(self, images: torch.Tensor) -> torch.Tensor:
-        scale = torch.tensor(self.softening, device=images.device).reciprocal_()[:, None, None]
+    def of(self, images: torch.Tensor) -> torch.Tensor:
+        """Stretch images at one go: a pure function, for graphs that are compiled or captured.
+
+        Parameters
+        ----------
+        images : Tensor of float32, shape (N, bands, size, size)
+            Nanomaggies per pixel.
+
+        Returns
+        -------
+        Tensor of float32, shape of `images`
+        """
+        if self.kind == "viewer":
+            return _viewer(images)
+        # Made on the device, band by band: a copy from the host cannot be captured on a GPU.
+        bands = [torch.full((1, 1), 1 / value, device=images.device) for value in self.softening]
+        scale = torch.stack(bands)
         # asinh written out: torch's own is three times as slow on a CPU. The absolute error,
         # which is what counts after the first convolution, stays below 3e-7.
         scaled = images * scale
         size = scaled.abs()
         stretched = (size * size).add_(1).sqrt_().add_(size).log_()
-        return stretched.copysign_(scaled)
+        return stretched.mul_(scaled.sign())
 
 
 def _viewer(images: torch.Tensor) -> torch.Tensor:
     """Red, green and blue of the viewer in 256 levels, (N, 3, size, size)."""
-    scales = torch.tensor(_VIEWER_SCALES, device=images.device)[:, None, None]
+    bands = [torch.full((1, 1), value, device=images.device) for value in _VIEWER_SCALES]
+    scales = torch.stack(bands)
     raised = images * scales + _VIEWER_OFFSET
     intensity = raised.clamp(min=0).mean(1, keepdim=True)
     softened = _VIEWER_SOFTENING * intensity.clamp(min=1e-6)

@@ -17,6 +17,6 @@ class ScoreFlag(IntFlag):
     CLIPPED = 8
     """A pixel was too bright for the half-precision store and was clipped."""
     NOT_FINITE = 16
-    """The image holds NaN or infinity; it has no score (NaN)."""
+    """The image holds no pixels, or NaN or infinity; it has no score (NaN)."""
     UNFAMILIAR = 32
     """The cutout is unlike all that the model was trained on: do not trust the score."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from xsaga.errors import ModelError
 from xsaga.model.device import PrecisionChoice, resolve_device, resolve_precision
+from xsaga.model.engine_trial import fastest_engine
+from xsaga.model.engines import EngineChoice, EngineName
 from xsaga.model.images import ImageArray, check_images
 from xsaga.model.inference import BatchedNetworks
 from xsaga.model.score_flags import ScoreFlag as ScoreFlag
@@ -79,10 +82,16 @@ class Scorer:
         Of the convolutions; ``auto`` is bf16 where the processor has it, else float32.
     batch_size : int, optional
         Images at a time; the scores do not depend on it (to 1e-5 in float32, 1e-3 in half
-        precision).
+        precision). What suits the engine if not given.
+    engine : {'eager', 'openvino', 'auto'}
+        What runs the networks; ``auto`` is what `xsaga.model.engine_trial` finds the fastest here.
 
     Attributes
     ----------
+    engine : str
+        What was chosen.
+    batch_size : int
+        What was chosen.
     device : torch.device
         What was chosen.
     precision : str
@@ -91,7 +100,9 @@ class Scorer:
     Raises
     ------
     ModelError
-        If device, precision or batch size cannot be used.
+        If device, precision, batch size or engine cannot be used.
+    MissingExtraError
+        If the engine is not installed.
     """
 
     def __init__(
@@ -101,18 +112,33 @@ class Scorer:
         device: str = "auto",
         precision: PrecisionChoice = "auto",
         batch_size: int | None = None,
+        engine: EngineChoice = "eager",
     ) -> None:
         self.card = model.card
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
-        self._networks = BatchedNetworks(
-            model.networks,
-            self.card.stretch,
-            device=self.device,
-            precision=self.precision,
-            batch_size=batch_size,
-            feature_space=model.feature_space,
+
+        def ready(name: EngineName) -> BatchedNetworks:
+            return BatchedNetworks(
+                model.networks,
+                model.card.stretch,
+                device=self.device,
+                precision=self.precision,
+                batch_size=batch_size,
+                feature_space=model.feature_space,
+                engine=name,
+                size=model.card.size,
+            )
+
+        self.engine: EngineName = (
+            engine
+            if engine != "auto"
+            else fastest_engine(
+                model, ready, device=self.device, precision=self.precision, batch_size=batch_size
+            )
         )
+        self._networks = ready(self.engine)
+        self.batch_size = self._networks.engine.batch_size
 
     def check(self, geometry: CutoutGeometry, release: str, *, resample: bool = False) -> bool:
         """Make sure that cutouts are what the model was trained on.
@@ -230,6 +256,36 @@ class Scorer:
             distance=distance,
             flags=flags,
         )
+
+
+def scorers_for(
+    model: Model,
+    *,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+    batch_size: int | None = None,
+    engine: EngineChoice = "eager",
+) -> tuple[Scorer, ...]:
+    """Make a model ready on every device that is meant.
+
+    Parameters are those of `Scorer`.
+
+    Returns
+    -------
+    tuple of Scorer
+        One for each GPU where `device` is ``cuda``, or ``auto`` and there is any; else one.
+
+    Raises
+    ------
+    ModelError
+        If device, precision, batch size or engine cannot be used.
+    """
+    count = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    devices = [f"cuda:{number}" for number in range(count)] if count > 1 else [device]
+    return tuple(
+        Scorer(model, device=each, precision=precision, batch_size=batch_size, engine=engine)
+        for each in devices
+    )
 
 
 def _same_scale(one: float, other: float) -> bool:

@@ -44,7 +44,7 @@ class RunRecord:
         SHA-256 of `settings`; the scores of a tile carry it.
     settings : dict
         Everything that decides what the scores are: configuration keys, hashes of inputs and
-        weights, device, precision and the version of xsaga.
+        weights, device, precision, engine and the version of xsaga.
     inputs : tuple of InputFile
         Files that were read: the catalog's, in the order that `input_file` counts, then those of
         the footprint, column map, lists of imaging and the model's card.
@@ -88,7 +88,7 @@ def make_record(
     weights : WeightsRecord
         The model.
     chosen : mapping
-        What the configuration came to: device, precision, footprint.
+        What the configuration came to: device, precision, engine, footprint.
     command : str
         Command line.
     """
@@ -359,6 +359,7 @@ def discard(paths: RunPaths) -> None:
         paths.partition,
         paths.rejected,
         paths.cutflow,
+        paths.imaging_choice,
         paths.config,
         paths.not_targets,
         paths.area,
@@ -442,7 +443,8 @@ def _refuse_foreign(paths: RunPaths) -> None:
 
 
 def _clear_leftovers(paths: RunPaths) -> None:
-    shutil.rmtree(paths.spool, ignore_errors=True)
+    for scratch in (paths.spool, paths.set_aside):
+        shutil.rmtree(scratch, ignore_errors=True)
     for item in paths.folder.rglob(f"*{TEMPORARY_MARK}*"):
         if is_leftover(item):
             item.unlink(missing_ok=True)

@@ -22,10 +22,12 @@ from typing import Any
 from rich.console import Console
 
 from xsaga.config import RunConfig, config_keys, config_values
-from xsaga.errors import BusyError, ExitCode, RunError
+from xsaga.errors import BusyError, ConfigError, ExitCode, RunError
 from xsaga.paths import NightlyPaths, RunPaths
 from xsaga.run.file_hashes import FileHashes
 from xsaga.run.folder import RunRecord, held, read_partition, read_record, read_run_config
+from xsaga.run.imaging import ONE_OF_BOTH
+from xsaga.run.imaging_choice import is_open
 from xsaga.run.log import RunLog
 from xsaga.run.nightly_fates import keep_footprint
 from xsaga.run.nightly_keys import imaging_is_as_recorded, read_key
@@ -167,11 +169,14 @@ def _night(
         config = replace(
             config, rank=replace(config.rank, formats=("parquet", *config.rank.formats))
         )
-    parts = open_parts(config)
-    record = parts.new_record(hashes.inputs(parts.input_files), settings.command)
-    inputs = _fingerprint(config, record, settings, hashes)
+    if is_open(config.imaging):  # cutouts are kept from night to night: all from one place
+        raise ConfigError(f"--bricks and --service: {ONE_OF_BOTH}")
     last = newest_list(paths)
     last_run = paths.run(last.run) if last is not None else None
+    before = read_record(last_run) if last_run is not None and last_run.record.is_file() else None
+    parts = open_parts(config, before)
+    record = parts.new_record(hashes.inputs(parts.input_files), settings.command)
+    inputs = _fingerprint(config, record, settings, hashes)
     same_inputs = last is not None and last.complete and last.inputs == inputs
     if last is not None and same_inputs and not _has_new_work(last, paths, settings, hashes):
         return _nothing_new(settings, last)

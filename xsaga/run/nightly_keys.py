@@ -40,7 +40,7 @@ class TileKey:
     photometry : str
         Of the candidates, where the model takes any; else empty.
     scoring : str
-        Weights, card, device, precision and settings of the scoring.
+        Weights, card, device, precision, engine and settings of the scoring.
     root : str
         Folder of the imaging: where `imaging` was found, not what it is.
     cached : bool
@@ -121,7 +121,7 @@ class KeyMaker:
         self._scoring = _digest(
             chosen
             | {"min_coverage": config.imaging.min_coverage, "version": __version__}
-            | {name: record.settings[name] for name in ("device", "precision")}
+            | {name: record.settings[name] for name in ("device", "precision", "engine")}
         )
         self._columns = PHOTOMETRY_COLUMNS if session.scorer.card.architecture.photometry else ()
 

@@ -20,6 +20,7 @@ from xsaga.run.file_hashes import FileHashes
 from xsaga.run.folder import read_partition, read_record
 from xsaga.run.log import RunLog
 from xsaga.run.nightly_keys import KeyMaker, read_key, write_key
+from xsaga.run.pipeline import GivenUpError, forget_cutouts_unless_kept, run_tile
 from xsaga.run.progress import progress
 from xsaga.run.session import Session
 from xsaga.run.stages import jobs_of
@@ -29,7 +30,6 @@ from xsaga.run.tile import (
     discard_cutouts,
     is_scored,
     read_failures,
-    run_tile,
     take_scores,
 )
 
@@ -54,10 +54,6 @@ class Deadline:
     def has_passed(self) -> bool:
         """Whether it is time to stop."""
         return self.ends is not None and self.clock() >= self.ends
-
-
-class _OutOfTimeError(Exception):
-    """The deadline passed while a tile was worked on."""
 
 
 @dataclass
@@ -123,7 +119,7 @@ def bring_tiles(
         prepared.add(job.paths)
         if not _prepare(job, keys, donors, session, retry_failed=retry_failed):
             return False
-        run_tile(job, lambda: session.imaging, session.scorer, lambda _: None)
+        forget_cutouts_unless_kept(job)
         tally.kept += 1
         log.event("tile kept", tile=job.paths.folder.name)
         return True
@@ -163,14 +159,16 @@ def _finish(
     """Do one tile; False when time ran out on the way."""
     has_cutouts = job.paths.cutout_index.is_file()
 
-    def count(done: int) -> None:
-        advance(done)
-        if not first and deadline.has_passed() and not is_scored(job):
-            raise _OutOfTimeError
-
     try:
-        run_tile(job, lambda: session.imaging, session.scorer, count)
-    except _OutOfTimeError:
+        run_tile(
+            job,
+            replace(
+                session.tile_work,
+                advance=advance,
+                give_up=lambda: not first and deadline.has_passed(),
+            ),
+        )
+    except GivenUpError:
         return False
     key = read_key(job.paths)
     if key is not None and key.cached:  # now the files that it was made from are there

@@ -14,12 +14,12 @@ from rich.console import Console
 from xsaga import __version__
 from xsaga.catalog.cuts import CUT_NAMES, Cuts, named_cuts
 from xsaga.catalog.readers import Catalog
-from xsaga.config import FootprintConfig, RunConfig
+from xsaga.config import FootprintConfig, ImagingConfig, ModelConfig, RunConfig
 from xsaga.config_file import write_config
-from xsaga.errors import ConfigError, XsagaError
+from xsaga.errors import ConfigError, MissingExtraError, RunError, XsagaError
 from xsaga.imaging.cutouts import CutoutSource
 from xsaga.model.card import CARD_FILE
-from xsaga.model.scoring import ScoreFlag, Scorer
+from xsaga.model.scoring import ScoreFlag, Scorer, scorers_for
 from xsaga.model.weights import load_model, model_folder
 from xsaga.paths import RunPaths
 from xsaga.run.base_rates import check_base_rate, refuse_estimate
@@ -30,9 +30,15 @@ from xsaga.run.folder import (
     hash_inputs,
     locked,
     make_record,
+    read_record,
 )
 from xsaga.run.imaging import check_imaging, open_imaging
+from xsaga.run.imaging_choice import choose, is_open, only, read_choice, write_choice
+from xsaga.run.imaging_costs import CostMeasures
 from xsaga.run.log import RunLog
+from xsaga.run.pipeline import TileWork
+from xsaga.run.survey_of_run import some_positions, survey_of_run
+from xsaga.run.waiting_sources import WaitingCandidates
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.tiles import check_order
 from xsaga.targets.provenance import InputFile, Provenance, WeightsRecord
@@ -56,15 +62,20 @@ class Parts:
         Where on the sky.
     cuts : Cuts
         Photometric cuts.
-    scorer : Scorer
-        The model.
+    scorers : tuple of Scorer
+        The model, once for each device.
     """
 
     config: RunConfig
     catalog: Catalog
     footprint: Footprint
     cuts: Cuts
-    scorer: Scorer
+    scorers: tuple[Scorer, ...]
+
+    @property
+    def scorer(self) -> Scorer:
+        """The model on the first of the devices."""
+        return self.scorers[0]
 
     @property
     def input_files(self) -> list[Path]:
@@ -87,8 +98,9 @@ class Parts:
             inputs,
             WeightsRecord(card.name, card.sha256, card.simulated, card.z_limit),
             {
-                "device": str(self.scorer.device),
+                "device": self.scorer.device.type,
                 "precision": self.scorer.precision,
+                "engine": self.scorer.engine,
                 "footprint": self.footprint.describe(),
             },
             command,
@@ -119,7 +131,33 @@ class Session(Parts):
     @cached_property
     def imaging(self) -> CutoutSource:
         """The source of cutouts, opened and checked against the model when first used."""
-        source = open_imaging(self.config.imaging)
+        waiting = WaitingCandidates(self.paths, self.config.footprint.order)
+        source = open_imaging(self._imaging_config(), waiting, self.paths.set_aside, self._tell)
+        try:
+            self._check(source)
+        except XsagaError:
+            source.close()
+            raise
+        return source
+
+    def _imaging_config(self) -> ImagingConfig:
+        """Where the cutouts come from: what is configured, or chosen once of the two places."""
+        config = self.config.imaging
+        if not is_open(config):
+            return config
+        place = read_choice(self.paths.imaging_choice)
+        if place is None:
+            order = self.config.footprint.order
+            survey, (ra, dec) = survey_of_run(self.paths, order), some_positions(self.paths, order)
+            measures = CostMeasures(config, ra, dec, self._check, self._tell)
+            place = choose(
+                survey, {"bricks": measures.bricks, "service": measures.service}, self._tell
+            )
+            write_choice(self.paths.imaging_choice, place)
+        return only(config, place)
+
+    def _check(self, source: CutoutSource) -> None:
+        """Make sure that the model can use the cutouts of a source."""
         release = source.release
         if self.config.model.any_release and release not in self.scorer.card.image_release:
             self.log.event(
@@ -128,12 +166,19 @@ class Session(Parts):
                 f"{release or 'an unnamed release'}; its scores there are not calibrated",
             )
             release = self.scorer.card.image_release[0]
-        try:
-            self.scorer.check(source.spec, release, resample=self.config.model.resample)
-        except XsagaError:
-            source.close()
-            raise
-        return source
+        self.scorer.check(source.spec, release, resample=self.config.model.resample)
+
+    def _tell(self, text: str) -> None:
+        self.log.event("imaging", text)
+
+    @property
+    def tile_work(self) -> TileWork:
+        """With what the tiles of the run are brought to their scores."""
+        return TileWork(
+            imaging=lambda: self.imaging,
+            scorers=self.scorers,
+            warn=lambda text: self.log.event("warning", text),
+        )
 
     def close(self) -> None:
         """Close what was opened."""
@@ -190,8 +235,16 @@ def footprint_files(config: FootprintConfig) -> list[str]:
     return [name for name in (*config.moc, config.desi_tiles, *config.healpix) if name]
 
 
-def open_parts(config: RunConfig) -> Parts:
+def open_parts(config: RunConfig, before: RunRecord | None = None) -> Parts:
     """Check all that can be checked before the work, and open catalog and model.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Resolved configuration.
+    before : RunRecord, optional
+        Of the run that goes on: engine and precision stay what they were, where the configuration
+        leaves them open.
 
     Raises
     ------
@@ -210,14 +263,34 @@ def open_parts(config: RunConfig) -> Parts:
     catalog = Catalog.of(config.catalog.path, config.catalog.columns, config.catalog.column).within(
         footprint
     )
-    scorer = Scorer(
-        load_model(config.model.weights),
-        device=config.model.device,
-        precision=config.model.precision,
-        batch_size=config.model.batch_size,
-    )
-    refuse_estimate(config.rank.base_rate, scorer.card, config.cuts)
-    return Parts(config, catalog, footprint, cuts, scorer)
+    scorers = _scorers(config.model, before)
+    refuse_estimate(config.rank.base_rate, scorers[0].card, config.cuts)
+    return Parts(config, catalog, footprint, cuts, scorers)
+
+
+def _scorers(config: ModelConfig, before: RunRecord | None) -> tuple[Scorer, ...]:
+    """Make the model ready; what is left open stays as it was before."""
+    known = {} if before is None else before.settings
+    engine, precision = config.engine, config.precision
+    if engine == "auto":
+        engine = known.get("engine", engine)
+    if precision == "auto":
+        precision = known.get("precision", precision)
+    try:
+        return scorers_for(
+            load_model(config.weights),
+            device=config.device,
+            precision=precision,
+            batch_size=config.batch_size or None,
+            engine=engine,
+        )
+    except MissingExtraError as missing:
+        if config.engine != "auto":
+            raise
+        raise RunError(
+            f"what is there was scored with {engine}: {missing}, or choose another --engine and "
+            "begin anew"
+        ) from missing
 
 
 def configured_footprint(config: FootprintConfig) -> Footprint:
@@ -268,8 +341,9 @@ def open_session(
     XsagaError
         Something of the configuration, the inputs, the weights or the folder cannot be used.
     """
-    parts = open_parts(config)
     paths = RunPaths(folder)
+    resumed = not restart and paths.record.is_file() and paths.partition.is_file()
+    parts = open_parts(config, read_record(paths) if resumed else None)
     with locked(paths):
         if restart:
             discard(paths)

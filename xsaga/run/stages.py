@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from xsaga.catalog.partition import partition_catalog
 from xsaga.catalog.partition_summary import PartitionSummary
 from xsaga.errors import RunError
 from xsaga.paths import placed
 from xsaga.run.folder import read_partition, write_partition
-from xsaga.run.progress import progress
+from xsaga.run.pipeline import forget_cutouts_unless_kept, run_tiles
+from xsaga.run.progress import Advance, progress
 from xsaga.run.ranking import rank_tiles
 from xsaga.run.session import Session
 from xsaga.run.tile import (
@@ -18,12 +21,9 @@ from xsaga.run.tile import (
     fetch_tile,
     is_scored,
     read_failures,
-    run_tile,
     tile_jobs,
 )
 from xsaga.targets.selection import Selection
-
-Advance = Callable[[int], None]
 
 
 def tile_stage(session: Session) -> PartitionSummary:
@@ -63,12 +63,11 @@ def tile_stage(session: Session) -> PartitionSummary:
 
 def fetch_stage(session: Session) -> None:
     """Get the cutouts of all tiles that are neither fetched nor scored."""
-
-    def fetch(job: TileJob, advance: Advance) -> None:
-        if not is_scored(job):
+    jobs = [job for job in _unscored(session) if not job.paths.cutout_index.is_file()]
+    with _progress(session, "fetching", jobs) as advance:
+        for job in jobs:
             fetch_tile(job, lambda: session.imaging, advance)
-
-    _each_tile(session, "fetching", fetch)
+            session.log.event("tile done", stage="fetching", tile=job.paths.folder.name)
 
 
 def score_stage(session: Session) -> None:
@@ -79,23 +78,25 @@ def score_stage(session: Session) -> None:
     RunError
         Some tiles are not fetched yet.
     """
-    jobs = jobs_of(session)
-    missing = sum(not (is_scored(job) or job.paths.cutout_index.is_file()) for job in jobs)
+    jobs = _unscored(session)
+    missing = sum(not job.paths.cutout_index.is_file() for job in jobs)
     if missing:
         raise RunError(
-            f"{missing} of {len(jobs)} tiles have no cutouts yet: "
+            f"{missing} of {len(jobs_of(session))} tiles have no cutouts yet: "
             f"`xsaga fetch {session.paths.folder}` first"
         )
     run_stage(session, "scoring")
 
 
 def run_stage(session: Session, title: str = "fetching and scoring") -> None:
-    """Fetch and score tile by tile; what is done is left alone."""
-    _each_tile(
-        session,
-        title,
-        lambda job, advance: run_tile(job, lambda: session.imaging, session.scorer, advance),
-    )
+    """Fetch and score all tiles; what is done is left alone."""
+    jobs = _unscored(session)
+
+    def log(job: TileJob) -> None:
+        session.log.event("tile done", stage=title, tile=job.paths.folder.name)
+
+    with _progress(session, title, jobs) as advance:
+        run_tiles(jobs, replace(session.tile_work, advance=advance), log)
 
 
 def forget_failures(session: Session) -> None:
@@ -134,12 +135,18 @@ def jobs_of(session: Session) -> list[TileJob]:
     return tile_jobs(session.paths, summary, session.config, session.record.fingerprint)
 
 
-def _each_tile(session: Session, title: str, work: Callable[[TileJob, Advance], None]) -> None:
-    """Do what is left of the work of all tiles; the bar shows tiles that are not scored yet."""
-    jobs = jobs_of(session)
-    left = {job.paths: job.n_candidates for job in jobs if not is_scored(job)}
-    with progress(title, sum(left.values()), session.console) as advance:
-        for job in jobs:
-            work(job, advance if job.paths in left else lambda _: None)
-            if job.paths in left:
-                session.log.event("tile done", stage=title, tile=job.paths.folder.name)
+def _unscored(session: Session) -> list[TileJob]:
+    """List the tiles that are not scored; of the others, do what is left to do."""
+    jobs = []
+    for job in jobs_of(session):
+        if is_scored(job):
+            forget_cutouts_unless_kept(job)
+        else:
+            jobs.append(job)
+    return jobs
+
+
+def _progress(
+    session: Session, title: str, jobs: Sequence[TileJob]
+) -> AbstractContextManager[Advance]:
+    return progress(title, sum(job.n_candidates for job in jobs), session.console)

@@ -1,6 +1,6 @@
-"""The one function that turns one tile's sources into results.
+"""From the sources of one tile to its scores: what is fetched, what is scored, what is written.
 
-Local, resumed, nightly and distributed runs all call `run_tile`.
+Local, resumed, nightly and distributed runs all do this through `xsaga.run.pipeline`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from xsaga.catalog.partition_summary import PartitionSummary
 from xsaga.catalog.schema import BANDS, SOURCE_SCHEMA
 from xsaga.catalog.sources import read_sources
 from xsaga.config import RunConfig
-from xsaga.imaging.cutouts import CutoutSource, CutoutStatus
-from xsaga.imaging.store import CutoutWriter, read_cutouts
+from xsaga.imaging.cutouts import CutoutSource, CutoutSpec, CutoutStatus
+from xsaga.imaging.store import ArrivingCutouts, CutoutWriter
+from xsaga.model.images import ImageArray
 from xsaga.model.photometry import PHOTOMETRY_COLUMNS, catalog_photometry
-from xsaga.model.scoring import ScoreFlag, Scorer
+from xsaga.model.scoring import ScoreFlag, Scorer, Scores
 from xsaga.paths import RunPaths, TilePaths, placed
 
 FINGERPRINT_KEY = b"xsaga.fingerprint"
@@ -30,6 +31,10 @@ FAILURE_COLUMNS = ("source_id", "ra", "dec", "status", "reason")
 COVERAGE = [f"coverage_{band}" for band in BANDS]
 LOGIT = "logit"
 """Column of the scores for a later calibration; scores of earlier versions lack it."""
+
+SCORE_COLUMNS = (
+    *("source_id", *COVERAGE, "p_lowz", "p_lowz_std", LOGIT, "score_flags", "cutout_origin"),
+)
 
 WAITING = "waiting"
 """Outcome of candidates that no score was made for yet, in lists published before all is done."""
@@ -80,40 +85,6 @@ def is_scored(job: TileJob) -> bool:
     return bool(metadata.get(FINGERPRINT_KEY, b"").decode() == job.fingerprint)
 
 
-def run_tile(
-    job: TileJob,
-    imaging: Callable[[], CutoutSource],
-    scorer: Scorer,
-    advance: Callable[[int], None],
-) -> None:
-    """Bring one tile from its sources to its scores, doing only what is not done yet.
-
-    Parameters
-    ----------
-    job : TileJob
-        The tile.
-    imaging : callable
-        Gives the source of cutouts; called only when it is needed.
-    scorer : Scorer
-        The model.
-    advance : callable
-        Told how many more candidates have their cutout, or are done.
-    """
-    fetched = 0
-
-    def count(cutouts: int) -> None:
-        nonlocal fetched
-        fetched += cutouts
-        advance(cutouts)
-
-    if not is_scored(job):
-        fetch_tile(job, imaging, count)
-        score_tile(job, scorer)
-    if not job.config.store.keep_cutouts:
-        discard_cutouts(job.paths)
-    advance(job.n_candidates - fetched)
-
-
 def read_candidates(paths: TilePaths) -> pd.DataFrame:
     """Read the sources of a tile that passed the photometric cuts, in the order of their ids."""
     return pd.read_parquet(
@@ -130,67 +101,104 @@ def count_failed_cuts(paths: TilePaths) -> int:
 
 
 def fetch_tile(
-    job: TileJob, imaging: Callable[[], CutoutSource], advance: Callable[[int], None]
+    job: TileJob,
+    imaging: Callable[[], CutoutSource],
+    advance: Callable[[int], None],
+    begun: Callable[[ArrivingCutouts], object] = lambda _: None,
 ) -> None:
-    """Get the cutouts of a tile's candidates into its store, unless they are there.
+    """Get the cutouts of a tile's candidates into its store, in the order of the imaging.
+
+    Parameters
+    ----------
+    job : TileJob
+        The tile.
+    imaging : callable
+        Gives the source of cutouts.
+    advance : callable
+        Told how many more candidates have their cutout, or a reason for having none.
+    begun : callable
+        Given the cutouts before the first of them has come, to read them as they arrive.
 
     Raises
     ------
     ImagingError
-        The imaging as a whole cannot be used.
+        The imaging as a whole cannot be used, or the disk is full.
     """
-    if job.paths.cutout_index.is_file():
-        return
     source = imaging()
     candidates = read_candidates(job.paths)
     ra, dec = candidates["ra"].to_numpy(np.float64), candidates["dec"].to_numpy(np.float64)
     source_id = candidates["source_id"].to_numpy(np.int64)
+    order = source.order(ra, dec)
+    ra, dec, source_id = ra[order], dec[order], source_id[order]
     with CutoutWriter(job.paths, source_id, source.spec, job.config.store.dtype) as writer:
+        begun(writer.arriving)
         for batch in source.cutouts(ra, dec, source_id):
             writer.put(batch)
             advance(len(batch))
 
 
-def score_tile(job: TileJob, scorer: Scorer) -> None:
-    """Score a tile's stored cutouts; every candidate ends in scores or in failures.
+def score_cutouts(
+    job: TileJob, scorer: Scorer, source_id: NDArray[np.int64], spec: CutoutSpec, images: ImageArray
+) -> Scores:
+    """Score all cutouts of a tile, in their order: batches are the same whatever has failed.
+
+    Parameters
+    ----------
+    job : TileJob
+        The tile.
+    scorer : Scorer
+        The model.
+    source_id : ndarray of int64, shape (N,)
+        The candidates, in the order of the images.
+    spec : CutoutSpec
+        Geometry of the cutouts.
+    images : ImageArray, shape (N, bands, size, size)
+        Nanomaggies per pixel; read batch by batch, one after the other.
+    """
+    release = scorer.card.image_release[0]  # the imaging's own was checked before fetching
+    resample = scorer.check(spec, release, resample=job.config.model.resample)
+    takes_photometry = bool(scorer.card.architecture.photometry)
+    return scorer.score(
+        images,
+        pixel_scale=spec.pixel_scale if resample else None,
+        photometry=_photometry(job.paths, source_id) if takes_photometry else None,
+    )
+
+
+def write_scores(job: TileJob, index: pd.DataFrame, result: Scores) -> None:
+    """Put what the model says in place; every candidate ends in scores or in failures.
 
     Failures are put in place before scores, so that a tile with scores is complete.
+
+    Parameters
+    ----------
+    job : TileJob
+        The tile.
+    index : DataFrame
+        Of its stored cutouts.
+    result : Scores
+        Of `score_cutouts`, in the order of `index`.
     """
-    cutouts = read_cutouts(job.paths)
-    table = cutouts.index.assign(
-        reason=why_unusable(cutouts.index, job.config.imaging.min_coverage)
-    )
-    usable = table[table["reason"] == ""]
-    release = scorer.card.image_release[0]  # the imaging's own was checked before fetching
-    resample = scorer.check(cutouts.spec, release, resample=job.config.model.resample)
-    result = scorer.score(
-        cutouts.images,
-        rows=usable["row"].to_numpy(np.int64),
-        pixel_scale=cutouts.spec.pixel_scale if resample else None,
-        photometry=(
-            _photometry(job.paths, usable["source_id"])
-            if scorer.card.architecture.photometry
-            else None
-        ),
-    )
-    scores = usable[["source_id", *COVERAGE]].assign(
+    table = index.assign(
+        reason=why_unusable(index, job.config.imaging.min_coverage),
         p_lowz=result.p_lowz,
         p_lowz_std=result.p_lowz_std,
         **{LOGIT: result.logit},
-        score_flags=result.flags | _image_flags(usable),
-        cutout_origin=usable["origin"],
-    )
-    blind = scores["p_lowz"].isna()
-    table.loc[usable.index[blind], "reason"] = "the image holds pixels that are not finite"
-    failures = table[table["reason"] != ""].merge(
+        score_flags=result.flags | _image_flags(index),
+        cutout_origin=index["origin"],
+    ).sort_values("source_id", ignore_index=True)
+    blind = (table["reason"] == "") & table["p_lowz"].isna()
+    table.loc[blind, "reason"] = "the image holds no pixels, or some that are not finite"
+    unusable = table["reason"] != ""
+    failures = table[unusable].merge(
         read_candidates(job.paths), on="source_id", how="left", validate="one_to_one"
     )
     failures["status"] = [CutoutStatus(code).name.lower() for code in failures["status"]]
     _write(job.paths.failures, failures[list(FAILURE_COLUMNS)], job.fingerprint)
-    _write(job.paths.scores, scores[~blind], job.fingerprint)
+    _write(job.paths.scores, table[~unusable][list(SCORE_COLUMNS)], job.fingerprint)
 
 
-def _photometry(paths: TilePaths, source_id: pd.Series) -> NDArray[np.float32]:
+def _photometry(paths: TilePaths, source_id: NDArray[np.int64]) -> NDArray[np.float32]:
     """Give the photometry of some of a tile's candidates, in the order given."""
     sources = pd.read_parquet(
         paths.sources,

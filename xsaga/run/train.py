@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -124,12 +124,13 @@ class Trained:
 class _Imaging:
     """The source of cutouts, opened when it is first needed."""
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, tell: Callable[[str], None]) -> None:
         self._config = config
+        self._tell = tell
 
     @cached_property
     def source(self) -> CutoutSource:
-        source = open_imaging(self._config.imaging)
+        source = open_imaging(self._config.imaging, tell=self._tell)
         if not source.release:
             source.close()
             raise ConfigError(
@@ -188,10 +189,14 @@ def train(
     record = make_record(_settings(plan, f"{device}", precision), command, torch.get_num_threads())
     wanted, unusable = usable_labels(labels.table, plan.labels, plan.r_limits, plan.leave_out)
     paths = TrainingPaths(folder)
-    imaging = _Imaging(plan.config)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False)
+
+    imaging = _Imaging(plan.config, say)
     with locked(paths):
         record = begin_or_resume(paths, record, restart=restart)
-        log = RunLog(paths.log, lambda text: console.print(text, highlight=False, markup=False))
+        log = RunLog(paths.log, say)
         log.event("begin", command=command, fingerprint=record.fingerprint)
         if warning:
             log.event("warning", f"warning: {warning}")

@@ -151,7 +151,10 @@ class UsableArea:
 
     def with_cells(self, cells: NDArray[np.int64]) -> UsableArea:
         """Give the area with some more cells of its order."""
-        return replace(self, cells=np.union1d(self.cells, cells))
+        both = np.concatenate([self.cells, cells])
+        both.sort(kind="stable")  # merges what is in order; np.union1d hashes millions of cells
+        first = np.concatenate([[True], both[1:] != both[:-1]])[: len(both)]
+        return replace(self, cells=both[first])
 
     def moc(self) -> MOC:
         """Multi-order coverage map of the cells."""

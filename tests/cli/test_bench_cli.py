@@ -1,0 +1,54 @@
+"""`xsaga bench` as a person would use it; the figures are whatever this machine does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.small_runs import SmallSky, make_small_sky, xsaga
+
+
+@pytest.fixture(scope="module")
+def sky(tmp_path_factory: pytest.TempPathFactory) -> SmallSky:
+    return make_small_sky(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="module")
+def tiled(sky: SmallSky, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("tiled") / "RUN"
+    assert xsaga("tile", *sky.options, "--out", run).exit_code == 0
+    return run
+
+
+def test_the_candidates_of_a_run_are_what_is_counted(sky: SmallSky, tiled: Path) -> None:
+    before = sorted(path for path in tiled.rglob("*"))
+    result = xsaga("bench", tiled, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    status = json.loads(xsaga("status", tiled, "--json").stdout)
+    assert report["survey"] == {"sources": status["counts"]["candidates"], "bricks": 4}
+    assert report["imaging"] == f"those of {sky.tree}"
+    speeds = report["speeds"]
+    assert min(speeds["scored"], speeds["stored"], *speeds["bricks"]["seconds"]) > 0
+    assert report["time"]["total"] >= max(report["time"]["parts"].values()) > 0
+    assert report["bottleneck"] in report["time"]["parts"]
+    assert sorted(path for path in tiled.rglob("*")) == before
+
+
+def test_a_survey_in_numbers_is_told_in_words(sky: SmallSky) -> None:
+    options = ["--bricks", sky.tree, "--weights", sky.weights, "--size", "48", "--batch-size", "16"]
+    result = xsaga("bench", "--sources", "123456", "--area", "100", *options)
+    assert result.exit_code == 0, result.output
+    assert "123,456 cutouts in 1,600 bricks would take" in result.stdout
+    assert "What takes longest is" in result.stdout
+    assert "2,000 sources in a brick" in result.stdout
+    assert "toy, 2 networks on" in result.stdout
+
+
+def test_what_cannot_be_measured_is_said_in_one_line(sky: SmallSky, tmp_path: Path) -> None:
+    result = xsaga("bench", "--bricks", tmp_path, "--weights", sky.weights)
+    assert result.exit_code == 1
+    assert str(tmp_path) in result.stderr
+    assert len(result.stderr.splitlines()) == 1
