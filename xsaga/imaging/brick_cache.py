@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
+from astropy.io import fits
+
 from xsaga.errors import ImagingError
 from xsaga.imaging.brick_tree import (
     ALL_SKY_TABLE,
@@ -201,8 +203,9 @@ class RemoteTree:
 def fits_fault(path: Path) -> str:
     """Say what is wrong with the structure of a FITS file; nothing if it is complete.
 
-    Every header must be there and followed by as much data as it announces; the data themselves
-    are not read. A gzip-compressed file is unpacked (not kept) up to its checksum.
+    Every header must be there and followed by as much data as it announces, and there must be
+    some; the data themselves are not read. A gzip-compressed file is unpacked (not kept) up to its
+    checksum.
 
     Parameters
     ----------
@@ -212,19 +215,22 @@ def fits_fault(path: Path) -> str:
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
     try:
-        if zipped:
-            with gzip.open(path) as unzipped:
-                check_complete(
-                    cast(BinaryIO, unzipped)
-                )  # reads to the end, and so checks the checksum
-        else:
-            with path.open("rb") as plain:
-                check_complete(plain)
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            stream = cast(BinaryIO, file)
+            check_complete(stream)  # to the end, and so to the checksum of a gzip file
+            if _is_bare(stream):
+                return "truncated FITS file: a header without data and nothing after it"
     except IncompleteFitsError as error:
         return str(error)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         return f"truncated or broken gzip file ({error})"
     return ""
+
+
+def _is_bare(stream: BinaryIO) -> bool:
+    """Tell whether a FITS file ends after a header without data, as one cut off there does."""
+    header = fits.Header.fromfile(stream)
+    return header["NAXIS"] == 0 and not stream.read(1)
 
 
 def _no_fits_start(content: bytes) -> str:

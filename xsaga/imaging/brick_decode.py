@@ -8,9 +8,7 @@ because planes of 52 MB sent through pipes take longer than all is decoded in on
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -30,13 +28,11 @@ from xsaga.errors import ImagingError
 from xsaga.imaging.brick_cells import CELL, DecodeRates, Pieces, cells_in, pieces_of
 from xsaga.imaging.coadd_tiles import find_tiles
 from xsaga.imaging.fits_check import DAMAGE, check_complete, one_line
+from xsaga.imaging.shared_blocks import new_block, room_to_share
 from xsaga.imaging.tangent import TangentGrid, cd_matrix
 
 SHARED_PIXELS = 3_000_000
 """Pixels of all bands from which on processes decode a brick: fewer take 0.1 s, a process 0.7 s."""
-
-SHARED_MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - where Linux keeps it, often small
-RESERVE = 64 << 20
 
 
 def processors() -> int:
@@ -66,7 +62,7 @@ class BrickPlanes:
         pixels = int(np.prod(shape))
         self.block: SharedMemory | None = None
         if shared:
-            self.block = SharedMemory(create=True, size=5 * pixels)
+            self.block = new_block(5 * pixels)
             self.images, self.has_data = _views(self.block, shape)
         else:
             self.images = np.zeros(shape, dtype=np.float32)
@@ -178,7 +174,7 @@ class BrickDecoder:
             if spare.images.shape == shape and (spare.block is not None) == several:
                 return spare
             spare.close()
-        return BrickPlanes(shape, shared=several and _room_to_share(5 * pixels))
+        return BrickPlanes(shape, shared=several and room_to_share(5 * pixels))
 
     def give_back(self, planes: BrickPlanes) -> None:
         """Take memory that is not needed any more, for the next brick.
@@ -354,13 +350,6 @@ def _views(
         shape, dtype=np.bool_, buffer=block.buf, offset=images.nbytes
     )
     return images, has_data
-
-
-def _room_to_share(nbytes: int) -> bool:
-    """Whether shared memory can take so much: containers often have 64 MB of it."""
-    if not SHARED_MEMORY_FOLDER.is_dir():
-        return os.name == "nt" or sys.platform == "darwin"
-    return shutil.disk_usage(SHARED_MEMORY_FOLDER).free > nbytes + RESERVE
 
 
 def _prepare_worker() -> None:

@@ -337,7 +337,8 @@ class HttpClient:
         if "Transfer-Encoding" in response.headers:
             wanted = None  # RFC 9112, section 6.3: the chunks tell, not Content-Length
         if wanted is not None and wanted > max_bytes and question.first is None:
-            raise _BadTry(f"an answer of {wanted} bytes, at most {max_bytes} are taken", status=200)
+            reason = f"an answer of {wanted} bytes, at most {max_bytes} are taken"
+            raise _BadTry(reason, status=200, again=True)
         received = 0
         sink = emptied()
         for chunk in self._chunks(response, guard):

@@ -175,7 +175,7 @@ class PatientClient:
                 unclear = failure.status in request.unclear
                 there = self._is_there(failure, last_try, unclear=unclear)
                 strikes += bool(there)
-                own = strikes == BELIEVED or failure.refused or unclear
+                own = strikes == BELIEVED or unclear
                 if (there and own) or (there is None and unclear):
                     raise
                 if there is None:  # others, that are under way, may soon tell more

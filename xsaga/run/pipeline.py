@@ -40,7 +40,7 @@ class TileWork:
     imaging : callable
         Gives the source of cutouts; called only when it is needed.
     scorers : sequence of Scorer
-        The model, once for each device; at least one.
+        The model, once for each device; at least one, and none twice.
     advance : callable
         Told how many more candidates have their cutout, or are done.
     warn : callable
