@@ -59,7 +59,7 @@ _BITS = {
 _TILE_COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
 _GZIP, _RICE = ("GZIP_1", "GZIP_2"), ("RICE_1", "RICE_ONE")
 _BLOCK_SIZES, _BYTE_PIX = (16, 32), (1, 2, 4, 8)
-_SEEDS = (0, 10_000)
+_SEEDS = (1, 10_000)
 
 
 class IncompleteFitsError(ValueError):
@@ -280,8 +280,9 @@ def _check_compression(header: fits.Header, kind: str) -> None:
         known = {"BLOCKSIZE": _BLOCK_SIZES, "BYTEPIX": _BYTE_PIX}.get(str(name).strip().upper())
         if known is not None and (value := _whole(header, f"ZVAL{number}")) not in known:
             raise IncompleteFitsError(f"compressed with {printable(str(name))} {value}")
-    if not _SEEDS[0] <= _whole(header, "ZDITHER0", 1) <= _SEEDS[1]:
-        raise IncompleteFitsError(f"ZDITHER0 is {_whole(header, 'ZDITHER0')}")
+    dithered = str(header.get("ZQUANTIZ", "")).strip().upper().startswith("SUBTRACTIVE")
+    if not _SEEDS[0] <= _whole(header, "ZDITHER0", 0 if dithered else 1) <= _SEEDS[1]:
+        raise IncompleteFitsError(f"ZDITHER0 is {_whole(header, 'ZDITHER0', 0)}")
 
 
 def _descriptors(

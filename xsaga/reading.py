@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 import os
-import zlib
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -233,5 +233,9 @@ def read_text(path: Path, limit: int) -> str:
     return content.decode("utf-8").replace("\r\n", "\n")
 
 
-GZIP_DAMAGE = (OSError, EOFError, zlib.error)
-"""What reading a damaged gzip file raises."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raises as `read_text`, and ValueError where it is not TOML or too deep."""
+    try:
+        return tomllib.loads(read_text(path, MAX_TOML))
+    except RecursionError:
+        raise ValueError("too deeply nested") from None

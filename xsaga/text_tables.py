@@ -18,7 +18,7 @@ from astropy.io import ascii as astropy_ascii
 from astropy.io import votable
 from astropy.table import Table
 
-from xsaga.reading import TooLargeError, printable, read_text
+from xsaga.reading import TooLargeError, printable, read_bytes, read_text
 
 MAX_BYTES: Final = 128 << 20
 """Bytes of a text table: astropy needs some ten times as much memory for a moment."""
@@ -80,7 +80,7 @@ def read_votable(path: Path) -> Table:
         It cannot be read, is too large, is no XML, declares entities, points to data elsewhere, or
         states sizes that its content does not have. What astropy raises comes on top of that.
     """
-    content = read_text(path, MAX_BYTES).encode("utf-8")
+    content = read_bytes(path, MAX_BYTES)
     _check_votable(content)
     document = votable.parse(io.BytesIO(content), verify="ignore")
     return document.get_first_table().to_table(use_names_over_ids=True)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from xsaga.catalog.cuts import Cuts, apply_cuts, named_cuts
 from xsaga.catalog.matching import BrightObjects
 from xsaga.catalog.partition_summary import TileCount
+from xsaga.catalog.schema import SOURCE_SCHEMA
 from xsaga.catalog.sources import read_sources
 from xsaga.catalog.standard import ReadingNotes
 from xsaga.config import RunConfig
@@ -21,6 +22,7 @@ from xsaga.paths import TilePaths, placed
 from xsaga.run.base_rates import known_list_rate, with_base_rate
 from xsaga.run.exclusions import ExclusionFiles, SkyMasks, exclude
 from xsaga.run.folder import hash_inputs, mark_ranked, read_partition
+from xsaga.run.run_tables import read_run_columns, read_run_table
 from xsaga.run.session import Session, check_ranking, last_flags
 from xsaga.run.tile import WAITING, read_failures, read_scored
 from xsaga.sky.tiles import tile_pixels
@@ -140,10 +142,11 @@ def _bright(tiles: Sequence[TilePaths], limit: float | None) -> BrightObjects | 
     if limit is None:
         return None
     parts = [
-        pd.read_parquet(
+        read_run_table(
             tile.sources,
-            columns=["ra", "dec", "mag_r", "radius"],
-            filters=[("mag_r", "<", limit), ("radius", ">", 0)],
+            ["ra", "dec", "mag_r", "radius"],
+            [("mag_r", "<", limit), ("radius", ">", 0)],
+            SOURCE_SCHEMA,
         )
         for tile in tiles
     ]
@@ -186,7 +189,7 @@ def _positions(tiles: Sequence[TilePaths]) -> Iterator[pa.Table]:
     """Read where all sources are and their MASKBITS, many tiles at once."""
     parts: list[pa.Table] = []
     for tile in tiles:
-        parts.append(pq.read_table(tile.sources, columns=["ra", "dec", "maskbits"]))
+        parts.append(read_run_columns(tile.sources, ["ra", "dec", "maskbits"], SOURCE_SCHEMA))
         if sum(part.num_rows for part in parts) >= _AT_ONCE:
             yield pa.concat_tables(parts)
             parts = []
