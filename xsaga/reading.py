@@ -54,7 +54,11 @@ def printable(text: str) -> str:
     A file can hold terminal escape sequences, line breaks and marks that turn the direction of
     writing; none of them reaches a terminal, a log or a page.
     """
-    line = " ".join(text.split())
+    return escaped(" ".join(text.split()))
+
+
+def escaped(line: str) -> str:
+    """Line with escapes for all characters that are not to be printed; blanks stay."""
     if line.isprintable():
         return line
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

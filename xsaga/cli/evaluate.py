@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xsaga.cli.edge import echo
 from xsaga.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -109,6 +110,6 @@ def evaluate(
     content = judge(read_run(run, area, bricks_table, known), known, settings, training)
     write_evaluation(out, content)
     page = write_evaluation_page(out)
-    click.echo(headline(content))
+    echo(headline(content))
     click.echo(f"wrote {page}")
     return ExitCode.OK

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from xsaga.errors import ImagingError
 from xsaga.imaging.brick_cells import CELL, DecodeRates, Pieces, cells_in, pieces_of
 from xsaga.imaging.coadd_tiles import find_tiles
-from xsaga.imaging.fits_check import DAMAGE, check_complete, one_line
+from xsaga.imaging.fits_check import DAMAGE, check_complete, check_image_size, one_line
 from xsaga.imaging.shared_blocks import new_block, room_to_share
 from xsaga.imaging.tangent import TangentGrid, cd_matrix
 
@@ -252,6 +252,7 @@ def read_grid(path: Path) -> tuple[TangentGrid, str]:
     """
     with _open_image(path) as opened:
         header = opened.header
+        check_image_size(header)
     try:
         cd = cd_matrix(header)
         kind = (str(header.get("CTYPE1", "")), str(header.get("CTYPE2", "")))

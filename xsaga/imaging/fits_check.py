@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 import zlib
-from pathlib import Path
 
 from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException
 
-from xsaga.errors import ImagingError
 from xsaga.fits_structure import BLOCK, IncompleteFitsError, check_complete
 from xsaga.reading import printable
 
@@ -46,25 +44,23 @@ DAMAGE = (
 """What reading a damaged FITS file raises, from the check here or from astropy."""
 
 
-def check_image_size(header: fits.Header, path: Path) -> None:
+def check_image_size(header: fits.Header) -> None:
     """Refuse a coadd that is larger than any is, before there is made room for it.
 
     Parameters
     ----------
     header : Header
         Of the image (not of the table that holds its tiles).
-    path : Path
-        Its file, for the message.
 
     Raises
     ------
-    ImagingError
+    IncompleteFitsError
         A side is not 1 to `MAX_COADD_SIDE` pixels long.
     """
     sides = [header.get("NAXIS1"), header.get("NAXIS2")]
     if not all(type(side) is int and 1 <= side <= MAX_COADD_SIDE for side in sides):
-        raise ImagingError(
-            f"{path}: an image of {sides[0]} x {sides[1]} pixels: coadds of 1 to "
+        raise IncompleteFitsError(
+            f"an image of {sides[0]} x {sides[1]} pixels: coadds of 1 to "
             f"{MAX_COADD_SIDE} on a side are read"
         )
 
