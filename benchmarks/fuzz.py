@@ -63,21 +63,34 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="xsaga-fuzz-") as name:
         folder = Path(name)
-        maker = multiprocessing.get_context("spawn").Process(
-            target=make_seeds, args=(folder / "seeds",)
-        )
-        maker.start()
-        maker.join()
-        if maker.exitcode:
-            sys.exit("the whole files cannot be made")
-        cases = _cases(folder / "seeds", options)
+        seeds = options.seeds or folder / "seeds"
+        if not seeds.is_dir():
+            _make(seeds)
+        cases = _cases(seeds, options)
         print(f"{len(cases):,} cases", file=sys.stderr)
-        outcomes = _run_all(cases, folder, options)
+        outcomes = _run_all(cases, seeds, folder, options)
     print(_table(outcomes))
     bad = [each for each in outcomes if each.verdict not in (RESULT, LINE)]
     for each in bad[: options.show]:
         print(f"\n{each.case}\n{each.verdict}: {each.detail}", file=sys.stderr)
     sys.exit(bool(bad))
+
+
+def _make(seeds: Path) -> None:
+    """Write the whole files in a process of its own: workers are forked before torch has threads."""
+    maker = multiprocessing.get_context("spawn").Process(target=_make_all, args=(seeds,))
+    maker.start()
+    maker.join()
+    if maker.exitcode:
+        sys.exit("the whole files cannot be made")
+
+
+def _make_all(seeds: Path) -> None:
+    make_seeds(seeds)
+    for number, bomb in enumerate(BOMBS):
+        place = seeds / f"bombs/{number}"
+        place.mkdir(parents=True)
+        bomb.write(place)
 
 
 def _options() -> argparse.Namespace:
@@ -86,6 +99,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--reader", help="only readers whose name holds this")
+    parser.add_argument("--seeds", type=Path, help="where the whole files are, or shall be")
     parser.add_argument("--keep", type=Path, help="keep the files of findings here")
     parser.add_argument("--show", type=int, default=40, help="findings to print")
     return parser.parse_args()
@@ -107,10 +121,14 @@ def _cases(seeds: Path, options: argparse.Namespace) -> list[Case]:
     return cases
 
 
-def _run_all(cases: list[Case], folder: Path, options: argparse.Namespace) -> list[Outcome]:
+def _run_all(
+    cases: list[Case], seeds: Path, folder: Path, options: argparse.Namespace
+) -> list[Outcome]:
     context = multiprocessing.get_context("fork")
     waiting, outcomes, began = list(reversed(cases)), [], time.monotonic()
-    workers = [_Worker(context, folder, number) for number in range(options.workers)]
+    workers = [
+        _Worker(context, seeds, folder / f"worker-{number}") for number in range(options.workers)
+    ]
     while waiting or any(worker.case for worker in workers):
         for worker in workers:
             if worker.case is None and waiting:
@@ -133,9 +151,10 @@ def _run_all(cases: list[Case], folder: Path, options: argparse.Namespace) -> li
 class _Worker:
     """A process that reads one case after the other; replaced when it dies or is killed."""
 
-    def __init__(self, context: multiprocessing.context.ForkContext, folder: Path, number: int):
-        self._context, self._seeds = context, folder / "seeds"
-        self.place = folder / f"worker-{number}"
+    def __init__(
+        self, context: multiprocessing.context.ForkContext, seeds: Path, place: Path
+    ) -> None:
+        self._context, self._seeds, self.place = context, seeds, place
         self.case: Case | None = None
         self._start()
 
@@ -230,8 +249,9 @@ def _prepare(case: Case, seeds: Path, place: Path) -> tuple[Path, str, object]:
     place.mkdir()
     if case.reader == "bombs":
         bomb: Bomb = BOMBS[case.number]
-        path = bomb.write(place)
-        return path, path.name, bomb.read
+        shutil.copytree(seeds / f"bombs/{case.number}", place, dirs_exist_ok=True)
+        path = place / bomb.file
+        return path, str(place), bomb.read
     reader: Reader = BY_NAME[case.reader]
     file = Path(case.file)
     up = len(file.parts) - 1 if reader.whole < 0 else reader.whole

@@ -38,29 +38,29 @@ class Bomb:
     read : callable
         The reader that it is for.
     write : callable
-        Writes it into a folder; gives what is to be read.
+        Writes it into a folder.
+    file : str
+        What is to be read, below that folder; the folder itself by default.
     """
 
     name: str
     read: Callable[[Path], object]
-    write: Callable[[Path], Path]
+    write: Callable[[Path], object]
+    file: str = ""
 
 
-def _file(name: str, content: Callable[[], bytes]) -> Callable[[Path], Path]:
-    def write(folder: Path) -> Path:
-        (folder / name).write_bytes(content())
-        return folder / name
-
-    return write
+def _bomb(
+    name: str, read: Callable[[Path], object], file: str, content: Callable[[], bytes]
+) -> Bomb:
+    return Bomb(name, read, lambda folder: (folder / file).write_bytes(content()), file)
 
 
 def zeros_gzip(size: int, start: bytes = b"") -> bytes:
-    """Compress so many zero bytes after some others, without having them in memory."""
+    """Compress so many zero bytes after some others; the checksum at the end is not right."""
     packer = zlib.compressobj(9, wbits=31)
-    parts = [packer.compress(start)]
-    block = bytes(1 << 24)
-    parts += [packer.compress(block) for _ in range(size >> 24)]
-    return b"".join([*parts, packer.flush()])
+    head = packer.compress(start) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = packer.compress(bytes(1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + block * (size >> 24) + packer.flush()
 
 
 def fits_header(*cards: tuple[str, object]) -> bytes:
@@ -199,10 +199,10 @@ def yaml_laughs(merge: bool) -> str:
     return "\n".join(lines)
 
 
-def npy_tile(shape: str, descr: str = "'<f2'") -> Callable[[Path], Path]:
+def npy_tile(shape: str, descr: str = "'<f2'") -> Callable[[Path], object]:
     """Write an array file whose header lies."""
 
-    def write(folder: Path) -> Path:
+    def write(folder: Path) -> None:
         header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
         data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(1000)
         (folder / "cutouts.npy").write_bytes(data)
@@ -210,7 +210,6 @@ def npy_tile(shape: str, descr: str = "'<f2'") -> Callable[[Path], Path]:
         told = json.dumps({"size": 48, "pixel_scale": 0.262, "bands": ["g", "r", "z"]})
         index = index.replace_schema_metadata({"xsaga.cutouts": told})
         pq.write_table(index, folder / "cutouts.parquet")
-        return folder
 
     return write
 
@@ -219,17 +218,16 @@ def model(
     weights: Callable[[], bytes],
     architecture: dict[str, object] | None = None,
     **changes: object,
-) -> Callable[[Path], Path]:
+) -> Callable[[Path], object]:
     """Write a model whose card fits its weights by hash only."""
 
-    def write(folder: Path) -> Path:
+    def write(folder: Path) -> None:
         data = weights()
         card = dataclasses.asdict(toy_card())
         card |= {"sha256": hashlib.sha256(data).hexdigest()} | changes
         card["architecture"] |= architecture or {}
         (folder / "weights.safetensors").write_bytes(data)
         (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
-        return folder
 
     return write
 
@@ -263,223 +261,186 @@ _CSV, _PARQUET, _ECSV = _of("catalog, CSV"), _of("catalog, Parquet"), _of("catal
 _VOT, _MODEL, _TABLE = _of("catalog, VOTable"), _of("model, card"), _of("bricks table")
 _B64 = base64.b64encode(bytes(64)).decode()
 
+
+def _listed(folder: Path) -> None:
+    (folder / "cutouts").mkdir()
+    (folder / "list.parquet").write_bytes(long_word())
+
+
 BOMBS: tuple[Bomb, ...] = (
-    Bomb("an image of 10^12 pixels", _CUT, _file("a.fits", lambda: image_header(10**6, 10**6))),
-    Bomb("1,000 axes", _CUT, _file("a.fits", lambda: image_header(*[2] * 999))),
-    Bomb(
-        "a table of 10^12 rows",
-        _FITS,
-        _file("a.fits", lambda: PRIMARY + table_header(10**12, 16, "D")),
+    _bomb("an image of 10^12 pixels", _CUT, "a.fits", lambda: image_header(10**6, 10**6)),
+    _bomb("1,000 axes", _CUT, "a.fits", lambda: image_header(*[2] * 999)),
+    _bomb(
+        "a table of 10^12 rows", _FITS, "a.fits", lambda: PRIMARY + table_header(10**12, 16, "D")
     ),
-    Bomb(
-        "10^15 rows of no bytes",
-        _FITS,
-        _file("a.fits", lambda: PRIMARY + table_header(10**15, 0, "0D")),
+    _bomb(
+        "10^15 rows of no bytes", _FITS, "a.fits", lambda: PRIMARY + table_header(10**15, 0, "0D")
     ),
-    Bomb(
+    _bomb(
         "columns of 16 GB",
         _FITS,
-        _file("a.fits", lambda: PRIMARY + table_header(1, 16, "1000000000D") + bytes(2880)),
+        "a.fits",
+        lambda: PRIMARY + table_header(1, 16, "1000000000D") + bytes(2880),
     ),
-    Bomb(
+    _bomb(
         "10^9 columns",
         _FITS,
-        _file(
-            "a.fits",
-            lambda: (PRIMARY + table_header(1, 16, "D") + bytes(2880)).replace(
-                b"TFIELDS =                    2", b"TFIELDS =           1000000000"
-            ),
+        "a.fits",
+        lambda: (PRIMARY + table_header(1, 16, "D") + bytes(2880)).replace(
+            b"TFIELDS =                    2", b"TFIELDS =           1000000000"
         ),
     ),
-    Bomb(
+    _bomb(
         "a header of 20,000 blocks",
         _FITS,
-        _file("a.fits", lambda: PRIMARY[:80] + b" " * (2880 * 20_000 - 80)),
+        "a.fits",
+        lambda: PRIMARY[:80] + b" " * (2880 * 20_000 - 80),
     ),
-    Bomb(
+    _bomb(
         "30,000 parts",
         _FITS,
-        _file(
-            "a.fits",
-            lambda: (
-                PRIMARY
-                + fits_header(
-                    ("XTENSION", "IMAGE"), ("BITPIX", 8), ("NAXIS", 0), ("PCOUNT", 0), ("GCOUNT", 1)
-                )
-                * 30_000
-            ),
+        "a.fits",
+        lambda: (
+            PRIMARY
+            + fits_header(
+                ("XTENSION", "IMAGE"), ("BITPIX", 8), ("NAXIS", 0), ("PCOUNT", 0), ("GCOUNT", 1)
+            )
+            * 30_000
         ),
     ),
-    Bomb(
+    _bomb(
         "a coadd of 10^10 pixels",
         _COADD,
-        _file("a.fits.fz", lambda: coadd(ZNAXIS1=100_000, ZNAXIS2=100_000)),
+        "a.fits.fz",
+        lambda: coadd(ZNAXIS1=100_000, ZNAXIS2=100_000),
     ),
-    Bomb(
-        "tiles of 10^18 pixels",
-        _COADD,
-        _file("a.fits.fz", lambda: coadd(ZTILE1=10**9, ZTILE2=10**9)),
-    ),
-    Bomb(
-        "more pixels than tiles",
-        _COADD,
-        _file("a.fits.fz", lambda: coadd(ZNAXIS1=8000, ZNAXIS2=8000)),
-    ),
-    Bomb("a block of no pixels", _COADD, _file("a.fits.fz", lambda: coadd(ZVAL1=0))),
-    Bomb("pixels of 10^9 bytes", _COADD, _file("a.fits.fz", lambda: coadd(ZVAL2=10**9))),
-    Bomb("a seed far outside", _COADD, _file("a.fits.fz", lambda: coadd(ZDITHER0=-(10**9)))),
-    Bomb("a tile of 2 GB", _COADD, _file("a.fits.fz", descriptor_beyond)),
-    Bomb("a tile that unpacks to 2 GB", _COADD, _file("a.fits.fz", gzip_tile)),
-    Bomb(
+    _bomb("tiles of 10^18 pixels", _COADD, "a.fits.fz", lambda: coadd(ZTILE1=10**9, ZTILE2=10**9)),
+    _bomb("more pixels than tiles", _COADD, "a.fits.fz", lambda: coadd(ZNAXIS1=8000, ZNAXIS2=8000)),
+    _bomb("a block of no pixels", _COADD, "a.fits.fz", lambda: coadd(ZVAL1=0)),
+    _bomb("pixels of 10^9 bytes", _COADD, "a.fits.fz", lambda: coadd(ZVAL2=10**9)),
+    _bomb("a seed far outside", _COADD, "a.fits.fz", lambda: coadd(ZDITHER0=-(10**9))),
+    _bomb("a tile of 2 GB", _COADD, "a.fits.fz", descriptor_beyond),
+    _bomb("a tile that unpacks to 2 GB", _COADD, "a.fits.fz", gzip_tile),
+    _bomb(
         "a cutout that unpacks to 4 GB",
         _CUT,
-        _file("a.fits.gz", lambda: zeros_gzip(4 * GIGABYTE, image_header(1 << 15, 1 << 15))),
+        "a.fits.gz",
+        lambda: zeros_gzip(4 * GIGABYTE, image_header(1 << 15, 1 << 15)),
     ),
-    Bomb(
+    _bomb(
         "a table that unpacks to 4 GB",
         _FITS,
-        _file(
-            "a.fits.gz", lambda: zeros_gzip(4 * GIGABYTE, PRIMARY + table_header(1 << 28, 16, "D"))
-        ),
+        "a.fits.gz",
+        lambda: zeros_gzip(4 * GIGABYTE, PRIMARY + table_header(1 << 28, 16, "D")),
     ),
-    Bomb(
+    _bomb(
         "bricks that unpack to 4 GB",
         _TABLE,
-        _file(
-            "a.fits.gz", lambda: zeros_gzip(4 * GIGABYTE, PRIMARY + table_header(1 << 28, 16, "D"))
-        ),
+        "a.fits.gz",
+        lambda: zeros_gzip(4 * GIGABYTE, PRIMARY + table_header(1 << 28, 16, "D")),
     ),
-    Bomb("a line of 4 GB", _CSV, _file("a.csv.gz", lambda: zeros_gzip(4 * GIGABYTE, b"ra,dec\n"))),
-    Bomb(
-        "a header line of 4 GB",
-        _CSV,
-        _file("a.csv.gz", lambda: zeros_gzip(4 * GIGABYTE, b"ra,dec")),
-    ),
-    Bomb("a billion lines", _CSV, _file("a.csv.gz", lambda: _gz(b"ra,dec\n" + b"\n" * (1 << 28)))),
-    Bomb(
-        "a billion comments", _CSV, _file("a.csv.gz", lambda: _gz(b"#\n" * (1 << 27) + b"ra,dec\n"))
-    ),
-    Bomb(
-        "a million columns",
-        _CSV,
-        _file("a.csv", lambda: b"ra,dec," + b"x," * 1_000_000 + b"\n1,2\n"),
-    ),
-    Bomb("a billion rows of the same", _PARQUET, _file("a.parquet", lambda: many_rows(1 << 28))),
-    Bomb("a word of 4 MB in each row", _PARQUET, _file("a.parquet", long_word)),
-    Bomb("a table of paths of 4 MB each", _of("table of paths"), lambda folder: _listed(folder)),
-    Bomb(
+    _bomb("a line of 4 GB", _CSV, "a.csv.gz", lambda: zeros_gzip(4 * GIGABYTE, b"ra,dec\n")),
+    _bomb("a header line of 4 GB", _CSV, "a.csv.gz", lambda: zeros_gzip(4 * GIGABYTE, b"ra,dec")),
+    _bomb("a billion lines", _CSV, "a.csv.gz", lambda: _gz(b"ra,dec\n" + b"\n" * (1 << 28))),
+    _bomb("a billion comments", _CSV, "a.csv.gz", lambda: _gz(b"#\n" * (1 << 27) + b"ra,dec\n")),
+    _bomb("a million columns", _CSV, "a.csv", lambda: b"ra,dec," + b"x," * 1_000_000 + b"\n1,2\n"),
+    _bomb("a billion rows of the same", _PARQUET, "a.parquet", lambda: many_rows(1 << 28)),
+    _bomb("a word of 4 MB in each row", _PARQUET, "a.parquet", long_word),
+    Bomb("a table of paths of 4 MB each", _of("table of paths"), _listed),
+    _bomb(
         "a billion laughs",
         _VOT,
-        _file(
-            "a.xml",
-            lambda: votable(
-                "<DATA><TABLEDATA><TR><TD>&a9;</TD><TD>1</TD></TR></TABLEDATA></DATA>", laughs()
-            ),
+        "a.xml",
+        lambda: votable(
+            "<DATA><TABLEDATA><TR><TD>&a9;</TD><TD>1</TD></TR></TABLEDATA></DATA>", laughs()
         ),
     ),
-    Bomb(
+    _bomb(
         "a file of this machine",
         _VOT,
-        _file(
-            "a.xml",
-            lambda: votable('<DATA><BINARY><STREAM href="file:///etc/passwd"/></BINARY></DATA>'),
-        ),
+        "a.xml",
+        lambda: votable('<DATA><BINARY><STREAM href="file:///etc/passwd"/></BINARY></DATA>'),
     ),
-    Bomb(
+    _bomb(
         "data of another host",
         _VOT,
-        _file(
-            "a.xml",
-            lambda: votable('<DATA><FITS><STREAM href="http://127.0.0.1:9/x"/></FITS></DATA>'),
-        ),
+        "a.xml",
+        lambda: votable('<DATA><FITS><STREAM href="http://127.0.0.1:9/x"/></FITS></DATA>'),
     ),
-    Bomb(
+    _bomb(
         "an outer entity",
         _VOT,
-        _file(
-            "a.xml",
-            lambda: votable(
-                "<DATA><TABLEDATA><TR><TD>&x;</TD><TD>1</TD></TR></TABLEDATA></DATA>",
-                '<!DOCTYPE VOTABLE [<!ENTITY x SYSTEM "file:///etc/passwd">]>',
-            ),
+        "a.xml",
+        lambda: votable(
+            "<DATA><TABLEDATA><TR><TD>&x;</TD><TD>1</TD></TR></TABLEDATA></DATA>",
+            '<!DOCTYPE VOTABLE [<!ENTITY x SYSTEM "file:///etc/passwd">]>',
         ),
     ),
-    Bomb(
+    _bomb(
         "10^11 rows told",
         _VOT,
-        _file("a.xml", lambda: votable("<DATA><TABLEDATA/></DATA>", rows=' nrows="100000000000"')),
+        "a.xml",
+        lambda: votable("<DATA><TABLEDATA/></DATA>", rows=' nrows="100000000000"'),
     ),
-    Bomb(
+    _bomb(
         "cells of 10^9 numbers",
         _VOT,
-        _file(
-            "a.xml",
-            lambda: votable(
-                f'<FIELD name="x" datatype="double" arraysize="1000000000"/><DATA><BINARY><STREAM encoding="base64">{_B64}</STREAM></BINARY></DATA>'
-            ),
+        "a.xml",
+        lambda: votable(
+            f'<FIELD name="x" datatype="double" arraysize="1000000000"/><DATA><BINARY><STREAM encoding="base64">{_B64}</STREAM></BINARY></DATA>'
         ),
     ),
-    Bomb(
+    _bomb(
         "50,000 rows of 10,000 numbers",
         _VOT,
-        _file(
-            "a.xml",
-            lambda: votable(
-                '<FIELD name="x" datatype="double" arraysize="10000"/><DATA><TABLEDATA>'
-                + "<TR/>" * 50_000
-                + "</TABLEDATA></DATA>"
-            ),
+        "a.xml",
+        lambda: votable(
+            '<FIELD name="x" datatype="double" arraysize="10000"/><DATA><TABLEDATA>'
+            + "<TR/>" * 50_000
+            + "</TABLEDATA></DATA>"
         ),
     ),
-    Bomb(
+    _bomb(
         "100,000 columns",
         _VOT,
-        _file(
-            "a.xml",
-            lambda: votable(
-                '<FIELD name="x" datatype="double"/>' * 100_000 + "<DATA><TABLEDATA/></DATA>"
-            ),
+        "a.xml",
+        lambda: votable(
+            '<FIELD name="x" datatype="double"/>' * 100_000 + "<DATA><TABLEDATA/></DATA>"
         ),
     ),
-    Bomb(
+    _bomb(
         "elements 100,000 deep",
         _VOT,
-        _file(
-            "a.xml",
-            lambda: votable(
-                "<DESCRIPTION>" + "<A>" * 100_000 + "</A>" * 100_000 + "</DESCRIPTION>"
-            ),
-        ),
+        "a.xml",
+        lambda: votable("<DESCRIPTION>" + "<A>" * 100_000 + "</A>" * 100_000 + "</DESCRIPTION>"),
     ),
-    Bomb("YAML merges", _ECSV, _file("a.ecsv", lambda: ecsv(yaml_laughs(merge=True)))),
-    Bomb("YAML references", _ECSV, _file("a.ecsv", lambda: ecsv(yaml_laughs(merge=False)))),
-    Bomb(
+    _bomb("YAML merges", _ECSV, "a.ecsv", lambda: ecsv(yaml_laughs(merge=True))),
+    _bomb("YAML references", _ECSV, "a.ecsv", lambda: ecsv(yaml_laughs(merge=False))),
+    _bomb(
         "a YAML tag that runs something",
         _ECSV,
-        _file(
-            "a.ecsv",
-            lambda: ecsv("meta: !!python/object/apply:os.system ['touch /tmp/xsaga-owned']"),
-        ),
+        "a.ecsv",
+        lambda: ecsv("meta: !!python/object/apply:os.system ['touch /tmp/xsaga-owned']"),
     ),
-    Bomb(
+    _bomb(
         "an array of objects in YAML",
         _ECSV,
-        _file(
-            "a.ecsv",
-            lambda: ecsv(
-                "meta: !numpy.ndarray {buffer: !!binary gANdcQAu, dtype: object, order: C, shape: !!python/tuple [1]}"
-            ),
+        "a.ecsv",
+        lambda: ecsv(
+            "meta: !numpy.ndarray {buffer: !!binary gANdcQAu, dtype: object, order: C, shape: !!python/tuple [1]}"
         ),
     ),
-    Bomb(
+    _bomb(
         "an ECSV header of 50 MB",
         _ECSV,
-        _file("a.ecsv", lambda: ecsv("meta: {a: 1}\n" + "x\n" * 1_000_000)),
+        "a.ecsv",
+        lambda: ecsv("meta: {a: 1}\n" + "x\n" * 1_000_000),
     ),
-    Bomb(
+    _bomb(
         "an ECSV file that is gzip",
         _ECSV,
-        _file("a.ecsv", lambda: zeros_gzip(4 * GIGABYTE, ecsv("meta: {}"))),
+        "a.ecsv",
+        lambda: zeros_gzip(4 * GIGABYTE, ecsv("meta: {}")),
     ),
     Bomb("pixels of 10^15 cutouts", read_store, npy_tile("(1000000000000000, 3, 48, 48)")),
     Bomb("an array of objects", read_store, npy_tile("(1, 3, 48, 48)", "'|O'")),
@@ -505,9 +466,3 @@ BOMBS: tuple[Bomb, ...] = (
     Bomb("100 members", _MODEL, model(one_tensor, members=100)),
 )
 """All of them."""
-
-
-def _listed(folder: Path) -> Path:
-    (folder / "cutouts").mkdir()
-    (folder / "list.parquet").write_bytes(long_word())
-    return folder

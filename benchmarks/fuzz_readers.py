@@ -34,12 +34,12 @@ from xsaga.catalog.sources import complete_sources
 from xsaga.catalog.spectra import best_per_object, read_spectra
 from xsaga.catalog.standard import ReadingNotes
 from xsaga.config_file import read_config
-from xsaga.errors import ModelError
+from xsaga.errors import ImagingError, ModelError
 from xsaga.evaluation.truth import Labels
 from xsaga.imaging.brick_decode import BrickDecoder, DecodeTask, read_grid
 from xsaga.imaging.brick_index import open_regions
 from xsaga.imaging.brick_tree import LocalTree, read_brick_table
-from xsaga.imaging.cutout_fits import read_cutout
+from xsaga.imaging.cutout_fits import CutoutUnusable, read_cutout
 from xsaga.imaging.cutouts import CutoutSpec
 from xsaga.imaging.files import FileSource
 from xsaga.imaging.store import read_cutouts
@@ -103,6 +103,14 @@ def _redshifts(path: Path) -> None:
 
 def _spectra(path: Path) -> None:
     best_per_object(pd.concat(list(read_spectra(path)), ignore_index=True))
+
+
+def _cutout(path: Path, data: Path | bytes, centre: tuple[float, float] | None) -> None:
+    """Read a cutout; what is wrong with it is told of its file, as all sources of cutouts do."""
+    try:
+        read_cutout(data, SPEC, exact_size=centre is not None, nan_is_no_data=True, centre=centre)
+    except CutoutUnusable as error:
+        raise ImagingError(f"{path}: {error}") from error
 
 
 def _coadd(path: Path) -> None:
@@ -193,12 +201,12 @@ READERS: tuple[Reader, ...] = (
     Reader("brick tree", _tree, ("tree/south/*.fits.gz",), 2),
     Reader(
         "cutout, file",
-        lambda path: read_cutout(path, SPEC, exact_size=False, nan_is_no_data=True),
+        lambda path: _cutout(path, path, None),
         ("cutouts/*.fits*",),
     ),
     Reader(
         "cutout, answer",
-        lambda path: read_cutout(path.read_bytes(), SPEC, exact_size=True, centre=(0.1, 0.7)),
+        lambda path: _cutout(path, path.read_bytes(), (0.1, 0.7)),
         ("answers/*.fits*",),
     ),
     Reader("table of paths", _files, ("listed-*/list.*",), 1),
@@ -409,10 +417,9 @@ def _models(folder: Path) -> None:
 
 def _runs(folder: Path) -> None:
     sky = make_small_sky(folder / "made")
-    options = [*sky.options, "--circle", "180.0,0.25,0.05", "--min-coverage", "0.99"]
     for out, command in (("RUN", "run"), ("NIGHTS", "nightly")):
         more = ["--night", "2026-11-26"] if command == "nightly" else []
-        result = xsaga(command, *options, *more, "--out", folder / out)
+        result = xsaga(command, *sky.options, *more, "--out", folder / out)
         if result.exit_code not in (0, 3):
             raise ModelError(f"no seeds: {result.output}")
     shutil.copy(folder / "RUN/run.toml", folder / "toml/lowz.toml")
@@ -421,4 +428,3 @@ def _runs(folder: Path) -> None:
     for runs in folder.glob("NIGHTS/runs/*/tiles"):
         shutil.rmtree(runs)
     shutil.rmtree(folder / "made")
-    assert pq.read_metadata(folder / "RUN/targets.parquet").num_rows

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xsaga.errors import XsagaError
-from xsaga.reading import Describe, TooLargeError, parsing, printable
+from xsaga.reading import MAX_RATIO, RATIO_FROM, Describe, TooLargeError, parsing, printable
 
 MAX_ROWS_PER_BYTE: Final = 100
 """Rows that a byte of a file may stand for: a few bytes can say "a billion times the same", but
@@ -64,6 +64,9 @@ def open_parquet(
         raise ValueError("its counts of rows contradict each other")
     if metadata.num_rows > max(FEW_ROWS, MAX_ROWS_PER_BYTE * size):
         raise TooLargeError(f"it tells of {metadata.num_rows:,} rows in {size:,} bytes")
+    unpacked = _column_bytes(metadata, columns)
+    if unpacked > max(RATIO_FROM, MAX_RATIO * size):
+        raise TooLargeError(f"its {size:,} bytes unpack to {unpacked:,}")
     names = file.schema_arrow.names
     for name in columns:
         if names.count(name) != 1:
@@ -72,6 +75,19 @@ def open_parquet(
         if pa.types.is_nested(file.schema_arrow.field(name).type):
             raise ValueError(f"column {printable(name)} holds lists, not one value a row")
     return file
+
+
+def _column_bytes(metadata: pq.FileMetaData, columns: Sequence[str]) -> int:
+    """Count the bytes of columns without compression; encodings that repeat a value stay."""
+    wanted = set(columns)
+    total = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for place in range(group.num_columns):
+            column = group.column(place)
+            if column.path_in_schema in wanted:
+                total += max(0, column.total_uncompressed_size)
+    return total
 
 
 def read_columns(
