@@ -30,6 +30,7 @@ from benchmarks.fuzz_mutations import mutated
 from benchmarks.fuzz_readers import READERS, Reader, make_seeds
 from xsaga.cli.edge import error_line
 from xsaga.errors import XsagaError
+from xsaga.reading import quiet_astropy
 
 SECONDS = 10.0
 MEGABYTES = 1024
@@ -218,6 +219,7 @@ class _Worker:
 
 def _work(pipe: Connection, seeds: Path, place: Path) -> None:
     """Read the cases that come; tell what each came to."""
+    quiet_astropy()  # as the command line does
     place.mkdir(exist_ok=True)
     noise = os.open(place / "noise", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     os.dup2(noise, 1)

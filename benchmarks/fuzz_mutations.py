@@ -149,7 +149,7 @@ def json_text(content: bytes, rng: Random) -> bytes:
     """Change a value, key or type anywhere in a JSON document."""
     try:
         document = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text(content, rng)
     if rng.random() < 0.2:
         return text(content, rng)
@@ -185,6 +185,8 @@ def json_text(content: bytes, rng: Random) -> bytes:
 
 def npy(content: bytes, rng: Random) -> bytes:
     """Change the header of an array file."""
+    if len(content) < 10:
+        return any_bytes(content, rng)
     length = struct.unpack("<H", content[8:10])[0]
     header = content[10 : 10 + length].decode("latin1")
     shape = rng.choice(
@@ -208,6 +210,8 @@ def npy(content: bytes, rng: Random) -> bytes:
 
 def safetensors(content: bytes, rng: Random) -> bytes:
     """Change the header of a file of tensors, with its length told rightly or not."""
+    if len(content) < 8:
+        return any_bytes(content, rng)
     length = struct.unpack("<Q", content[:8])[0]
     header = json_text(content[8 : 8 + length], rng)
     if rng.random() < 0.2:  # a key twice

@@ -174,7 +174,7 @@ def _put_hash(record: Path, data: Path) -> None:
     try:
         content = json.loads(record.read_bytes())
         content["sha256"] = hashlib.sha256(data.read_bytes()).hexdigest()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError, OSError):
         return
     record.unlink()
     record.write_text(json.dumps(content), encoding="utf-8")

@@ -13,11 +13,11 @@ import math
 import os
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from xsaga.reading import GZIP_MAGIC, MAX_UNPACKED, printable, read_bytes, reason_of
@@ -47,6 +47,9 @@ first tile that has other than its own pixels. The tiles of public coadds have 4
 TILE_SLACK: Final = 4096
 """Bytes that an unpacked gzip tile may have beyond its pixels."""
 
+_SIZES = re.compile(r"Z?NAXIS\d*|Z?BITPIX|PCOUNT|GCOUNT|TFIELDS|TFORM\d+|THEAP|ZTILE\d+|ZCMPTYPE")
+"""Cards that sizes follow from: once each."""
+
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _TFORM = re.compile(r"\s*(\d{0,18})([LXBIJKAEDCMPQ])(.*)")
 _BITS = {
@@ -60,6 +63,16 @@ _TILE_COLUMNS = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA", "UNCOMPRESSED_DATA")
 _GZIP, _RICE = ("GZIP_1", "GZIP_2"), ("RICE_1", "RICE_ONE")
 _BLOCK_SIZES, _BYTE_PIX = (16, 32), (1, 2, 4, 8)
 _SEEDS = (1, 10_000)
+
+
+_VALUE = re.compile(
+    r" *(?:(?P<whole>[+-]?\d{1,19})|(?P<logical>[TF])|'(?P<text>(?:[^']|'')*)'|(?P<other>[^/ ]*))"
+    r" *(?:/.*)?"
+)
+"""Value of a card and its comment; what is none of the first three is no value that counts here."""
+
+Cards = Mapping[str, int | str | bool]
+"""Values of the cards of a header; those that are no whole number, text or logical as text."""
 
 
 class IncompleteFitsError(ValueError):
@@ -122,7 +135,7 @@ def check_complete(stream: BinaryIO) -> None:
         if parts > MAX_HDUS:
             raise IncompleteFitsError(f"more than {MAX_HDUS} parts in this FITS file")
         try:
-            header = fits.Header.fromstring(_header_text(stream))
+            header = _cards(_header_text(stream))
             start = stream.tell()
             size = _data_bytes(header)
             end = start + -(-size // BLOCK) * BLOCK
@@ -159,7 +172,33 @@ def _header_text(stream: BinaryIO) -> str:
     return text
 
 
-def _whole(header: fits.Header, key: str, default: int | None = None) -> int:
+def _cards(text: str) -> Cards:
+    """Take a header apart; astropy would, but it warns of what it does not like, to all threads."""
+    cards: dict[str, int | str | bool] = {}
+    for place in range(0, len(text), 80):
+        card = text[place : place + 80]
+        key = card[:8].rstrip()
+        if key == "END":
+            break
+        if card[8:10] != "= ":
+            if _SIZES.fullmatch(key):
+                raise ValueError(f"{key} has no value")
+            continue
+        match = _VALUE.fullmatch(card[10:])
+        if key in cards and _SIZES.fullmatch(key):
+            raise ValueError(f"{key} is there twice")
+        if match is None:
+            cards.setdefault(key, "")
+        elif match["whole"] is not None:
+            cards.setdefault(key, int(match["whole"]))
+        elif match["logical"] is not None:
+            cards.setdefault(key, match["logical"] == "T")
+        else:
+            cards.setdefault(key, (match["text"] or match["other"] or "").rstrip())
+    return cards
+
+
+def _whole(header: Cards, key: str, default: int | None = None) -> int:
     """Value of a card that must be a whole number."""
     value = header[key] if default is None else header.get(key, default)
     if type(value) is not int:
@@ -167,7 +206,7 @@ def _whole(header: fits.Header, key: str, default: int | None = None) -> int:
     return value
 
 
-def _data_bytes(header: fits.Header) -> int:
+def _data_bytes(header: Cards) -> int:
     """Size of the data that follow a header (FITS standard 4.0, equations 1 and 2)."""
     bitpix, count = _whole(header, "BITPIX"), _whole(header, "NAXIS")
     if bitpix not in _BITPIX:
@@ -184,7 +223,7 @@ def _data_bytes(header: fits.Header) -> int:
     return abs(bitpix) // 8 * groups * elements
 
 
-def _check_part(stream: BinaryIO, header: fits.Header, start: int, size: int) -> None:
+def _check_part(stream: BinaryIO, header: Cards, start: int, size: int) -> None:
     """Compare what a header says of its columns and tiles with each other and with the data."""
     if str(header.get("XTENSION", "")).strip().upper() not in ("BINTABLE", "A3DTABLE"):
         return
@@ -216,7 +255,7 @@ def _check_part(stream: BinaryIO, header: fits.Header, start: int, size: int) ->
 
 def _check_tiles(
     stream: BinaryIO,
-    header: fits.Header,
+    header: Cards,
     place: tuple[int, int, int],
     offsets: dict[str, int],
     formats: dict[str, tuple[str, str]],
@@ -267,7 +306,7 @@ def _check_tiles(
                 _check_gzip_tile(stream.read(int(counts[row]) * itemsize), limit, row)
 
 
-def _check_compression(header: fits.Header, kind: str) -> None:
+def _check_compression(header: Cards, kind: str) -> None:
     """Refuse methods and parameters that the decoders of astropy are not sound with."""
     if kind not in (*_GZIP, *_RICE):
         raise IncompleteFitsError(

@@ -129,15 +129,17 @@ def read_columns(
         wanted = list(schema.names if columns is None else columns)
         with open_parquet(path, [*dict.fromkeys([*wanted, *filtered])]) as file:
             metadata = file.schema_arrow.metadata
-        texts = [name for name in wanted if _is_text(schema.field(name).type)]
+        texts = [name for name in wanted if is_text(schema.field(name).type)]
         table = pq.read_table(
             path, columns=wanted, filters=filters, read_dictionary=texts, partitioning=None
         )
         for place, name in enumerate(table.column_names):
             column = table.column(name)
-            if pa.types.is_dictionary(column.type) and name in texts:
-                _check_text(name, column.chunks)
-                table = table.set_column(place, name, column.cast(schema.field(name).type))
+            if pa.types.is_dictionary(column.type):  # a category of a writer's, too
+                plain = column.type.value_type
+                if is_text(plain):
+                    _check_text(name, column.chunks)
+                table = table.set_column(place, name, column.cast(plain))
         if schema is not None:
             table = conformed(table, schema)
         return table.replace_schema_metadata(metadata)
@@ -211,8 +213,15 @@ def unreadable(path: Path, error: type[XsagaError], advice: str) -> Describe:
     return describe
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a type is text or bytes of any length."""
+    return any(
+        test(kind)
+        for test in (
+            *(pa.types.is_string, pa.types.is_large_string),
+            *(pa.types.is_binary, pa.types.is_large_binary),
+        )
+    )
 
 
 def _check_text(name: str, chunks: Iterable[pa.DictionaryArray]) -> None:

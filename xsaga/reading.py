@@ -12,6 +12,7 @@ import io
 import json
 import os
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,6 +106,14 @@ def parsing(describe: Describe) -> Iterator[None]:
         if type(error).__name__ == "PanicException":  # of a library written in Rust
             raise describe(reason_of(error)) from error
         raise
+
+
+def quiet_astropy() -> None:
+    """Keep astropy's remarks on the style of other people's files off the terminal, for good.
+
+    For where a process begins: `warnings.catch_warnings` is not for several threads.
+    """
+    warnings.filterwarnings("ignore", module=r"astropy(\.|$)")
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

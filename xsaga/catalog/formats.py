@@ -20,7 +20,7 @@ from astropy.utils.exceptions import AstropyWarning
 
 from xsaga.errors import CatalogError
 from xsaga.fits_structure import checked_fits
-from xsaga.parquet_files import open_parquet
+from xsaga.parquet_files import is_text, open_parquet
 from xsaga.reading import (
     GZIP_MAGIC,
     Describe,
@@ -190,9 +190,9 @@ class _CsvTable:
 class _FitsTable:
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._opened() as hdus:
+        with self._opened() as hdus, parsing(_unreadable(path, "FITS")), _quiet():
             self._hdu = self._first_table(hdus)
-            self._columns = list(hdus[self._hdu].columns.names)
+            self._columns = [str(name) for name in hdus[self._hdu].columns.names]
 
     @property
     def columns(self) -> list[str]:
@@ -281,7 +281,7 @@ def _refuse_long_text(table: pa.Table, path: Path) -> None:
     for name in table.column_names:
         for chunk in table.column(name).chunks:
             words = chunk.dictionary if isinstance(chunk, pa.DictionaryArray) else chunk
-            if not (_is_text(words.type) and len(words)):
+            if not (is_text(words.type) and len(words)):
                 continue
             longest = pc.max(pc.binary_length(words)).as_py()
             if longest is not None and longest > MAX_TEXT:
@@ -289,16 +289,6 @@ def _refuse_long_text(table: pa.Table, path: Path) -> None:
                     f"{path}: column {printable(name)} holds a text of {longest:,} bytes: at most "
                     f"{MAX_TEXT:,} are read"
                 )
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(
-        test(kind)
-        for test in (
-            *(pa.types.is_string, pa.types.is_large_string),
-            *(pa.types.is_binary, pa.types.is_large_binary),
-        )
-    )
 
 
 @contextmanager

@@ -11,7 +11,10 @@ from typing import Any
 import click
 
 from xsaga.errors import ExitCode, XsagaError
-from xsaga.reading import escaped, printable
+from xsaga.reading import escaped, printable, quiet_astropy, shortened
+
+LONGEST_LINE = 1500
+"""Characters of an error that are shown: it may repeat what a file holds."""
 
 
 class OneLineErrors(click.Group):
@@ -21,6 +24,7 @@ class OneLineErrors(click.Group):
         """Run the command line (see `click.Command.main`)."""
         signal.signal(signal.SIGTERM, _interrupt)
         kwargs["standalone_mode"] = False
+        quiet_astropy()
         try:
             code = super().main(*args, **kwargs)
         except click.ClickException as error:
@@ -59,7 +63,8 @@ def file_trouble(error: OSError) -> str:
 
 def error_line(error: XsagaError | OSError) -> str:
     """Say what went wrong in one line that is safe to show, whatever a file holds."""
-    return printable(file_trouble(error) if isinstance(error, OSError) else str(error))
+    line = printable(file_trouble(error) if isinstance(error, OSError) else str(error))
+    return shortened(line, LONGEST_LINE)
 
 
 def echo(text: str, *, err: bool = False) -> None:

@@ -30,6 +30,7 @@ from xsaga.imaging.coadd_tiles import find_tiles
 from xsaga.imaging.fits_check import DAMAGE, check_complete, check_image_size, one_line
 from xsaga.imaging.shared_blocks import new_block, room_to_share
 from xsaga.imaging.tangent import TangentGrid, cd_matrix
+from xsaga.reading import quiet_astropy
 
 SHARED_PIXELS = 3_000_000
 """Pixels of all bands from which on processes decode a brick: fewer take 0.1 s, a process 0.7 s."""
@@ -355,6 +356,7 @@ def _views(
 
 def _prepare_worker() -> None:
     """Leave Ctrl-C to the parent, and end when the parent is gone, however it ended."""
+    quiet_astropy()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -7,6 +7,7 @@ import zlib
 
 from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException
+from astropy.utils.exceptions import AstropyWarning
 
 from xsaga.fits_structure import BLOCK, IncompleteFitsError, check_complete
 from xsaga.reading import printable
@@ -28,6 +29,7 @@ MAX_COADD_SIDE = 6000
 DAMAGE = (
     IncompleteFitsError,
     fits.VerifyError,
+    AstropyWarning,  # where warnings are made errors
     CfitsioException,  # broken compressed data; astropy exports it under no other name
     OSError,
     EOFError,

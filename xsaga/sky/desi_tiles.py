@@ -97,7 +97,10 @@ class DesiTiles(Shape):
                     f"DESI tiles {path}: it has no tile {named}{more}: check the tile ids"
                 )
             tile_ids, ra, dec = tile_ids[rows], ra[rows], dec[rows]
-        return cls(tile_ids, ra, dec, radius)
+        try:
+            return cls(tile_ids, ra, dec, radius)
+        except FootprintError as error:
+            raise FootprintError(f"{error} ({path})") from None
 
     def inside(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.bool_]:
         """See `Region.inside`."""

@@ -91,7 +91,10 @@ def _pixel_regions(text: str, where: str) -> list[HealpixPixels]:
         pixels.setdefault(int(order), []).append(int(match["pixel"]))
     if not pixels:
         raise FootprintError(f"{where}: the list is empty: give ORDER/PIXEL,PIXEL…")
-    return [HealpixPixels(order, np.array(some)) for order, some in pixels.items()]
+    try:
+        return [HealpixPixels(order, np.array(some)) for order, some in pixels.items()]
+    except FootprintError as error:
+        raise FootprintError(f"{where}: {error}") from None
 
 
 def _numbers(words: Words, kind: str, form: str) -> list[float]:
