@@ -341,10 +341,10 @@ BOMBS: tuple[Bomb, ...] = (
     ),
     _bomb("a line of 4 GB", _CSV, "a.csv.gz", lambda: zeros_gzip(4 * GIGABYTE, b"ra,dec\n")),
     _bomb("a header line of 4 GB", _CSV, "a.csv.gz", lambda: zeros_gzip(4 * GIGABYTE, b"ra,dec")),
-    _bomb("a billion lines", _CSV, "a.csv.gz", lambda: _gz(b"ra,dec\n" + b"\n" * (1 << 28))),
-    _bomb("a billion comments", _CSV, "a.csv.gz", lambda: _gz(b"#\n" * (1 << 27) + b"ra,dec\n")),
+    _bomb("a billion lines", _CSV, "a.csv.gz", lambda: _gz(b"ra,dec\n" + b"\n" * (1 << 27))),
+    _bomb("a billion comments", _CSV, "a.csv.gz", lambda: _gz(b"#\n" * (1 << 20) + b"ra,dec\n")),
     _bomb("a million columns", _CSV, "a.csv", lambda: b"ra,dec," + b"x," * 1_000_000 + b"\n1,2\n"),
-    _bomb("a billion rows of the same", _PARQUET, "a.parquet", lambda: many_rows(1 << 28)),
+    _bomb("a billion rows of the same", _PARQUET, "a.parquet", lambda: many_rows(1 << 25)),
     _bomb("a word of 4 MB in each row", _PARQUET, "a.parquet", long_word),
     Bomb("a table of paths of 4 MB each", _of("table of paths"), _listed),
     _bomb(

@@ -216,7 +216,7 @@ def safetensors(content: bytes, rng: Random) -> bytes:
     header = json_text(content[8 : 8 + length], rng)
     if rng.random() < 0.2:  # a key twice
         header = header[:-1] + b"," + header[1:]
-    told = rng.choice((len(header),) * 6 + (0, 1, 2**63, len(content) * 2, len(header) - 1))
+    told = rng.choice((len(header),) * 6 + (0, 1, 2**63, len(content) * 2, len(header) // 2))
     return struct.pack("<Q", told) + header + content[8 + length :]
 
 

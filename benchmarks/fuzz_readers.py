@@ -339,8 +339,8 @@ def _sky(folder: Path) -> None:
     from mocpy import MOC
 
     moc = MOC.from_healpix_cells(np.array([10, 11, 500]), np.array([4, 4, 6], np.uint8), 6)
-    moc.save(folder / "nuniq.moc.fits", format="fits", pre_v2=True)
-    moc.save(folder / "range.moc.fits", format="fits", pre_v2=False)
+    moc.save(folder / "nuniq.moc.fits", format="fits", v1_compatible=True)
+    moc.save(folder / "range.moc.fits", format="fits", v1_compatible=False)
     moc.save(folder / "a.moc.json", format="json")
     tiles = Table({"TILEID": [1, 2, 3], "RA": [1.0, 2.0, 3.0], "DEC": [0.0, 1.0, 2.0]})
     tiles.write(folder / "tiles.fits")

@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import os
+import re
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
@@ -37,6 +38,8 @@ MAX_JSON = 128 << 20
 
 MAX_TOML = 1 << 20
 """Bytes of a TOML file, a thousand times those that are written by hand."""
+
+_LONG_KEY = re.compile(r"(?:[\w-]+[ \t]*\.[ \t]*){100}")
 
 SHOWN = 300
 """Characters of another library's message, or of a value, that are worth showing."""
@@ -248,7 +251,10 @@ def read_text(path: Path, limit: int) -> str:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raises as `read_text`, and ValueError where it is not TOML or too deep."""
+    text = read_text(path, MAX_TOML)
+    if _LONG_KEY.search(text):
+        raise ValueError("a key of too many parts")  # time and memory go with their square
     try:
-        return tomllib.loads(read_text(path, MAX_TOML))
+        return tomllib.loads(text)
     except RecursionError:
         raise ValueError("too deeply nested") from None
