@@ -305,7 +305,7 @@ class ModelConfig:
         ),
     )
     engine: Literal["auto", "eager", "openvino"] = _key(
-        "auto",
+        "eager",
         KeyInfo(
             "What runs the network: eager (torch), openvino, or auto: the faster in a short trial.",
             "--engine",

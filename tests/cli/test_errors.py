@@ -50,7 +50,7 @@ def catalog(path: Path, **columns: object) -> Path:
         (["--tier", "0.1", "--tier", "0.5"], 2, "descending"),
         (["--weights", "nowhere"], 1, "no model 'nowhere'"),
         (["--device", "abacus"], 1, "device 'abacus'"),
-        (["--service", "http://127.0.0.1:9/"], 2, "give one of --bricks"),
+        (["--files", "nowhere"], 2, "give one of --bricks"),
         (["--bricks", "nowhere"], 1, "no such folder"),
         (["--columns", "nowhere.toml"], 1, "nowhere.toml"),
         (["--column", "rra=RA"], 2, "did you mean"),

@@ -50,8 +50,8 @@ class Engine(Protocol):
             From 0 to `slots` − 1.
         pixels : Tensor of float16 or float32, shape (batch_size, bands, size, size)
             Nanomaggies per pixel, on the host; left alone until the batch is finished.
-        photometry : Tensor of float32, shape (batch_size, quantities), optional
-            For members that take any; NaN where it is not known.
+        photometry : Tensor of float32, shape (batch_size, quantities), or None
+            NaN where it is not known; None for members that take none, and for these only.
         grid : Grid, optional
             How to resample.
         """

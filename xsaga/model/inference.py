@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from threading import Lock
 
 import numpy as np
 import torch
@@ -81,6 +82,7 @@ class BatchedNetworks:
             feature_space=feature_space,
         )
         self._members, self._quantities = step.members, step.quantities
+        self._one_at_a_time = Lock()  # the slots of an engine are those of one caller
         self._tells_unfamiliar = feature_space is not None
         self._pinned = device.type == "cuda"
         self.engine: Engine = make_engine(
@@ -145,6 +147,27 @@ class BatchedNetworks:
         """
         count = images.shape[0] if rows is None else len(rows)
         given = checked_photometry(photometry, count, self._quantities)
+        if given is None and self._quantities:
+            # Said outright: the inputs of an engine would keep what was there before.
+            given = np.full((count, self._quantities), np.nan, dtype=np.float32)
+        with self._one_at_a_time:
+            answers = self._answers(images, rows, count, to_grid, given)
+        logits, distance = answers[:, : self._members], answers[:, self._members]
+        unusable = (answers[:, -1] != 1) | ~np.isfinite(logits).all(axis=1)
+        logits[unusable], distance[unusable] = np.nan, np.nan
+        if self._tells_unfamiliar:
+            distance[answers[:, -1] == _EMPTY] = np.inf
+        return logits, distance
+
+    def _answers(
+        self,
+        images: ImageArray,
+        rows: NDArray[np.int64] | None,
+        count: int,
+        to_grid: Grid | None,
+        given: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """Give what the step says of every image, (count, members + 2)."""
         answers = np.full((count, self._members + 2), _EMPTY, dtype=np.float32)
         engine, size = self.engine, self.engine.batch_size
         buffers = [self._buffer(images) for _ in range(engine.slots)]
@@ -173,12 +196,7 @@ class BatchedNetworks:
         finally:  # nothing is in flight when the buffers go, whatever has failed
             while in_flight:
                 finish_first()
-        logits, distance = answers[:, : self._members], answers[:, self._members]
-        unusable = (answers[:, -1] != 1) | ~np.isfinite(logits).all(axis=1)
-        logits[unusable], distance[unusable] = np.nan, np.nan
-        if self._tells_unfamiliar:
-            distance[answers[:, -1] == _EMPTY] = np.inf
-        return logits, distance
+        return answers
 
     def _buffer(self, images: ImageArray) -> torch.Tensor:
         """Make a place on the host for one batch."""

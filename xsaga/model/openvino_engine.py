@@ -7,6 +7,8 @@ than all threads on one batch, and the scores do not depend on the number of thr
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -51,44 +53,52 @@ class OpenVinoEngine:
     def __init__(
         self, step: BatchStep, *, precision: Precision, size: int, batch_size: int | None = None
     ) -> None:
-        try:
-            import openvino
-        except ImportError:
-            raise MissingExtraError("openvino", "openvino") from None
+        if find_spec("openvino") is None:
+            raise MissingExtraError("openvino", "openvino")
         self.batch_size = batch_size or self.BATCH
         streams = min(torch.get_num_threads(), self.MAX_STREAMS)
         self.slots = streams + 1  # one is filled while the others are computed
-        inputs = [torch.zeros(self.batch_size, step.bands, size, size)]
+        self._step, self._size, self._precision = step, size, precision
+
+    @cached_property
+    def _requests(self) -> list[tuple[Any, list[torch.Tensor]]]:
+        """For each slot a request and its inputs; converted at the first batch, in seconds."""
+        import openvino
+
+        step = self._step
+        inputs = [torch.zeros(self.batch_size, step.bands, self._size, self._size)]
         if step.quantities:
             inputs.append(torch.full((self.batch_size, step.quantities), torch.nan))
-        graph = _converted(step, tuple(inputs))
         options = {
-            "INFERENCE_NUM_THREADS": streams,
-            "NUM_STREAMS": streams,
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": self.slots - 1,
+            "NUM_STREAMS": self.slots - 1,
+            "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
             "ENABLE_CPU_PINNING": False,
         }
+        graph = _converted(step, tuple(inputs))
         compiled = openvino.Core().compile_model(graph, "CPU", options)
-        self._inputs = [[each.clone() for each in inputs] for _ in range(self.slots)]
-        self._requests = [compiled.create_infer_request() for _ in range(self.slots)]
-        for request, tensors in zip(self._requests, self._inputs, strict=True):
-            for number, tensor in enumerate(tensors):
+        requests = []
+        for _ in range(self.slots):
+            request, own = compiled.create_infer_request(), [each.clone() for each in inputs]
+            for number, tensor in enumerate(own):
                 shared = openvino.Tensor(tensor.numpy(), shared_memory=True)
                 request.set_input_tensor(number, shared)
+            requests.append((request, own))
+        return requests
 
     def start(
         self, slot: int, pixels: torch.Tensor, photometry: torch.Tensor | None, grid: Grid | None
     ) -> None:
         """Begin a batch; see `Engine.start`."""
-        images, *known = self._inputs[slot]
+        request, (images, *known) = self._requests[slot]
         images.copy_(pixels if grid is None else resample(pixels, *grid))
         if photometry is not None:
             known[0].copy_(photometry)
-        self._requests[slot].start_async()
+        request.start_async()
 
     def finish(self, slot: int) -> NDArray[np.float32]:
         """Wait for a batch; see `Engine.finish`."""
-        request = self._requests[slot]
+        request, _ = self._requests[slot]
         request.wait()
         answer: NDArray[np.float32] = np.array(request.get_output_tensor(0).data)
         return answer

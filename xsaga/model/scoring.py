@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -118,6 +119,7 @@ class Scorer:
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
 
+        @cache
         def ready(name: EngineName) -> BatchedNetworks:
             return BatchedNetworks(
                 model.networks,

@@ -173,7 +173,10 @@ def _night(
         raise ConfigError(f"--bricks and --service: {ONE_OF_BOTH}")
     last = newest_list(paths)
     last_run = paths.run(last.run) if last is not None else None
-    before = read_record(last_run) if last_run is not None and last_run.record.is_file() else None
+    before = None
+    if last_run is not None:
+        with suppress(RunError):  # damaged: engine and precision are chosen anew
+            before = read_record(last_run)
     parts = open_parts(config, before)
     record = parts.new_record(hashes.inputs(parts.input_files), settings.command)
     inputs = _fingerprint(config, record, settings, hashes)
