@@ -193,7 +193,7 @@ def _ranges_of_uniq(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Ranges of order-29 pixels of cells 4 · 4^order + pixel (MOC 2.0, section 2.3.1.2)."""
     if len(numbers) and numbers.min() < 4:
         raise ValueError(f"{numbers.min()} is no NUNIQ number")
-    order = (np.frexp(numbers.astype(np.float64))[1] - 1) // 2 - 1
+    order = (np.frexp(numbers.astype(np.float64))[1].astype(np.int64) - 1) // 2 - 1
     # a double rounds numbers just below a power of 4 up to it
     order -= numbers < (4 << 2 * np.minimum(order, DEEPEST_ORDER))
     if len(order) and order.max() > DEEPEST_ORDER:
