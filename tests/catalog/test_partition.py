@@ -242,7 +242,7 @@ def test_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_damaged_tile_is_named(tmp_path: Path) -> None:
     (tmp_path / "sources.parquet").write_bytes(b"PAR1")
-    with pytest.raises(CatalogError, match=r"sources\.parquet: cannot read"):
+    with pytest.raises(CatalogError, match=r"sources\.parquet: cannot be read"):
         read_sources(tmp_path / "sources.parquet")
 
 

@@ -82,8 +82,10 @@ def read_cutout(
             content = read_bytes(data, MAX_BYTES)
         else:
             content = unpacked(data, MAX_BYTES)
-    except (TooLargeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CutoutUnusable(f"truncated, broken or too large ({reason_of(error)})") from error
+    except TooLargeError as error:
+        raise CutoutUnusable(str(error)) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CutoutUnusable(f"truncated or broken gzip file ({reason_of(error)})") from error
     try:
         with fits.open(complete_stream(content), memmap=False) as hdus:
             hdu = next((h for h in hdus if h.is_image and h.header.get("NAXIS", 0) >= 2), None)
