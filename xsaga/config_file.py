@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import tomli_w
 
 from xsaga.config import SECTIONS, RunConfig, config_keys, config_values
 from xsaga.errors import ConfigError, nearest_name
+from xsaga.reading import read_toml, reason_of
 
 
 def with_values(config: RunConfig, values: Mapping[str, Any], where: str) -> RunConfig:
@@ -90,11 +90,11 @@ def read_config(path: Path) -> RunConfig:
         The file cannot be read, is not TOML, or holds an unknown key or wrong value.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = read_toml(path)
     except OSError as error:
         raise ConfigError(f"cannot read configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} is not TOML: {reason_of(error)}") from None
     values: dict[str, Any] = {}
     for section, content in document.items():
         if section not in SECTIONS:

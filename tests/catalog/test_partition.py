@@ -20,6 +20,7 @@ from xsaga.catalog.readers import Catalog
 from xsaga.catalog.schema import SOURCE_SCHEMA
 from xsaga.catalog.sources import read_sources
 from xsaga.errors import CatalogError
+from xsaga.json_values import from_json
 from xsaga.paths import RunPaths
 from xsaga.sky.footprint import Footprint, make_footprint
 from xsaga.sky.tiles import tile_pixels
@@ -59,7 +60,7 @@ def split(
     n_rejected = sum(summary.n_rejected.values()) + sum(summary.n_duplicates.values())
     assert len(rejected) == n_rejected
     assert summary.n_read == summary.n_outside_footprint + n_rejected + summary.n_sources
-    assert PartitionSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
+    assert from_json(PartitionSummary, json.loads(json.dumps(summary.to_json()))) == summary
     return summary, sources, rejected
 
 
@@ -241,7 +242,7 @@ def test_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_damaged_tile_is_named(tmp_path: Path) -> None:
     (tmp_path / "sources.parquet").write_bytes(b"PAR1")
-    with pytest.raises(CatalogError, match=r"sources\.parquet: cannot read"):
+    with pytest.raises(CatalogError, match=r"sources\.parquet: cannot be read"):
         read_sources(tmp_path / "sources.parquet")
 
 

@@ -51,7 +51,7 @@ def test_rotten_scores_are_told_and_made_again(run: Path, column: str) -> None:
     scores = first(run, "scores.parquet")
     flip(scores, column)
     message = only_message(xsaga("rank", run).stderr)
-    assert f"{scores}: damaged" in message
+    assert f"{scores}: cannot be read" in message
     assert "remove it and start the same command again" in message
     scores.unlink()
     assert xsaga("run", run).exit_code == 0
@@ -65,7 +65,7 @@ def test_rotten_sources_are_told_and_made_again(run: Path) -> None:
     sources = first(run, "sources.parquet")
     flip(sources, "flux_r")
     message = only_message(xsaga("rank", run).stderr)
-    assert f"{sources}: damaged" in message
+    assert f"{sources}: cannot be read" in message
     (run / "partition.json").unlink()
     assert xsaga("run", run).exit_code == 0
     assert lists_of(run) == before

@@ -112,7 +112,7 @@ def test_bad_polygon(words: str, message: str) -> None:
         ("6/1,/2", r"'/2' is not understood"),
         ("6/49152", r"pixel 49152 does not exist"),
         ("99/1", r"give an order from 0 to 29"),
-        ("6/99999999999999999999999", r"does not exist"),
+        ("6/99999999999999999999999", r"is not understood"),
         ("nowhere.txt", r"nowhere\.txt: cannot be read \(No such file or directory\)"),
     ],
 )

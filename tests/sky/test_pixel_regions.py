@@ -69,7 +69,7 @@ def test_bad_moc(tmp_path: Path, name: str, content: str, message: str) -> None:
 
 
 def test_missing_moc(tmp_path: Path) -> None:
-    with pytest.raises(FootprintError, match=r"nowhere\.fits: cannot be read .*No such file"):
+    with pytest.raises(FootprintError, match=r"nowhere\.fits: cannot be read .*no such file"):
         MocRegion.from_file(tmp_path / "nowhere.fits")
 
 

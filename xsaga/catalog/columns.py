@@ -8,13 +8,13 @@ with xsaga lie in ``catalogs/columns/``.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xsaga.catalog.schema import INPUT_NAMES
 from xsaga.errors import CatalogError, ConfigError, nearest_name
+from xsaga.reading import read_toml, reason_of
 from xsaga.shipped import catalogs_folder
 
 COLUMN_OPTION = "--column"
@@ -187,11 +187,11 @@ def _refuse_unknown(names: Iterable[str], where: str) -> None:
 
 def _read_map(path: Path) -> ColumnMap:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except OSError as error:
         raise CatalogError(f"{path}: cannot read this column map: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path}: not a TOML file: {error}") from error
+    except ValueError as error:
+        raise CatalogError(f"{path}: not a TOML file: {reason_of(error)}") from error
     columns = content.get("columns")
     if not isinstance(columns, dict) or not columns:
         raise CatalogError(f"{path}: a column map needs a table [columns]")

@@ -15,12 +15,16 @@ from xsaga.catalog.formats import MRT_SUFFIXES, open_table
 from xsaga.catalog.readers import BATCH_ROWS
 from xsaga.catalog.standard import Origin, Piece
 from xsaga.errors import CatalogError
+from xsaga.reading import read_text, reason_of, shortened
 from xsaga.sky.ellipses import Ellipses
 from xsaga.sky.positions import valid_positions
 
 BRIGHT_STAR_MAG = 13.0
 """Stars fainter than this mask nothing, as for bit BRIGHT of MASKBITS (legacypipe, reference.py,
 DR9: ``isbright``)."""
+
+MAX_LIST = 128 << 20
+"""Bytes of a list of ids in text: some six million."""
 
 _RA, _DEC = ("ra", "target_ra", "raj2000", "ra_deg"), ("dec", "target_dec", "dej2000", "dec_deg")
 _STARS = {
@@ -169,9 +173,9 @@ def read_listed(path: Path) -> Iterator[ListedObjects]:
 def _read_lines(path: Path) -> ListedObjects:
     ids, reasons = [], []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{path}: cannot be read ({error})") from None
+        lines = read_text(path, MAX_LIST).splitlines()
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{path}: cannot be read ({reason_of(error)})") from None
     for number, line in enumerate(lines, start=1):
         words, _, reason = line.partition("#")
         if not words.strip():
@@ -180,7 +184,8 @@ def _read_lines(path: Path) -> ListedObjects:
             ids.append(np.int64(int(words)))
         except (ValueError, OverflowError):
             raise CatalogError(
-                f"{path}: line {number}: {words.strip()!r} is no source_id: one whole number "
+                f"{path}: line {number}: {shortened(words.strip(), 80)!r} is no source_id: one "
+                "whole number "
                 "(of at most 63 bits) a line, a reason after #"
             ) from None
         reasons.append(reason.strip())

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import gzip
+import io
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
 from xsaga.errors import CatalogError
+from xsaga.fits_structure import checked_fits
+from xsaga.parquet_files import is_text, open_parquet
+from xsaga.reading import (
+    GZIP_MAGIC,
+    Describe,
+    MeasuredGzip,
+    TooLargeError,
+    parsing,
+    printable,
+)
+from xsaga.text_tables import read_ecsv, read_machine_readable, read_votable
 
 FITS_SUFFIXES = (".fits", ".fits.gz", ".fit")
 PARQUET_SUFFIXES = (".parquet", ".parq", ".pq")
@@ -40,6 +52,15 @@ _FITS_ROWS = 1 << 16
 """Rows converted at a time: of a sweep's 600-byte rows, this many stay in cache."""
 
 _CSV_BLOCK = 16 << 20
+
+MAX_CSV_HEADER = 1 << 20
+"""Bytes of the line of column names, and of each comment before it."""
+
+MAX_CSV_COMMENTS = 100_000
+"""Lines of comment before the column names."""
+
+MAX_TEXT = 1 << 16
+"""Bytes of one text of a catalog: names and types have some tens."""
 
 
 class TableFile(Protocol):
@@ -87,32 +108,32 @@ def open_table(path: Path) -> TableFile:
 class _ParquetTable:
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            self._file = pq.ParquetFile(path)
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(path, "Parquet", error) from error
+        with parsing(_unreadable(path, "Parquet")), open_parquet(path) as file:
+            self._schema = file.schema_arrow
 
     @property
     def columns(self) -> list[str]:
-        return list(self._file.schema_arrow.names)
+        return list(self._schema.names)
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
-        schema = self._file.schema_arrow
-        text = [c for c in columns if pa.types.is_string(schema.field(c).type)]
-        try:
-            # Without pre_buffer=False pyarrow keeps all bytes read of the file until its end.
-            with pq.ParquetFile(self._path, read_dictionary=text, pre_buffer=False) as file:
-                for batch in file.iter_batches(rows, columns=list(columns)):
-                    yield pa.Table.from_batches([batch])
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(self._path, "Parquet", error) from error
+        text = [c for c in columns if pa.types.is_string(self._schema.field(c).type)]
+        with parsing(_unreadable(self._path, "Parquet")):
+            file = open_parquet(self._path, columns, read_dictionary=text)
+        with file:
+            batches = file.iter_batches(rows, columns=list(columns))
+            for batch in _each(batches, _unreadable(self._path, "Parquet")):
+                table = pa.Table.from_batches([batch])
+                _refuse_long_text(table, self._path)
+                yield table
 
 
 class _CsvTable:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._skip = self._comment_lines()
-        self._columns = self._open(None).schema.names
+        with parsing(_unreadable(path, "CSV")):
+            self._skip = self._comment_lines()
+            with self._stream() as stream:
+                self._columns = self._open(stream, None).schema.names
 
     @property
     def columns(self) -> list[str]:
@@ -121,116 +142,96 @@ class _CsvTable:
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         # Everything is read as text and converted later, where a bad value can be named with its
         # row; types guessed from the first block of a file fail on later ones.
-        reader = self._open(
-            pa.csv.ConvertOptions(
-                include_columns=list(columns),
-                column_types={column: pa.string() for column in columns},
-                strings_can_be_null=True,
-            )
+        convert = pa.csv.ConvertOptions(
+            include_columns=list(columns),
+            column_types={column: pa.string() for column in columns},
+            strings_can_be_null=True,
         )
-        pieces: list[pa.RecordBatch] = []
-        try:
-            for batch in reader:
+        with self._stream() as stream:
+            with parsing(_unreadable(self._path, "CSV")):
+                reader = self._open(stream, convert)
+            pieces: list[pa.RecordBatch] = []
+            for batch in _each(reader, _unreadable(self._path, "CSV")):
                 pieces.append(batch)
                 if sum(len(piece) for piece in pieces) >= rows:
                     yield pa.Table.from_batches(pieces).combine_chunks()
                     pieces = []
-        except (OSError, EOFError, pa.ArrowException) as error:
-            raise _unreadable(self._path, "CSV", error) from error
-        if pieces:
-            yield pa.Table.from_batches(pieces).combine_chunks()
+            if pieces:
+                yield pa.Table.from_batches(pieces).combine_chunks()
+
+    def _stream(self) -> IO[bytes]:
+        with self._path.open("rb") as file:
+            zipped = file.read(2) == GZIP_MAGIC
+        if zipped:
+            return io.BufferedReader(MeasuredGzip(self._path), 1 << 20)
+        return self._path.open("rb")
 
     def _comment_lines(self) -> int:
-        opener = gzip.open if self._path.name.lower().endswith(".gz") else open
         count = 0
-        try:
-            with opener(self._path, "rb") as file:
-                for line in file:
-                    if not line.startswith(b"#"):
-                        return count
-                    count += 1
-        except (OSError, EOFError) as error:
-            raise _unreadable(self._path, "CSV", error) from error
+        with self._stream() as file:
+            while line := file.readline(MAX_CSV_HEADER):
+                if len(line) == MAX_CSV_HEADER:
+                    raise TooLargeError(f"line {count + 1} has more than {MAX_CSV_HEADER:,} bytes")
+                if not line.startswith(b"#"):
+                    return count
+                count += 1
+                if count > MAX_CSV_COMMENTS:
+                    raise TooLargeError(f"more than {MAX_CSV_COMMENTS:,} lines of comment")
         raise CatalogError(f"{self._path}: the file is empty: it has no line with column names")
 
-    def _open(self, convert: pa.csv.ConvertOptions | None) -> Any:
-        try:
-            return pa.csv.open_csv(
-                self._path,
-                read_options=pa.csv.ReadOptions(block_size=_CSV_BLOCK, skip_rows=self._skip),
-                convert_options=convert,
-            )
-        except (OSError, EOFError, pa.ArrowException) as error:
-            raise _unreadable(self._path, "CSV", error) from error
+    def _open(self, stream: IO[bytes], convert: pa.csv.ConvertOptions | None) -> Any:
+        return pa.csv.open_csv(
+            stream,
+            read_options=pa.csv.ReadOptions(block_size=_CSV_BLOCK, skip_rows=self._skip),
+            convert_options=convert,
+        )
 
 
 class _FitsTable:
     def __init__(self, path: Path) -> None:
         self._path = path
-        hdus = self._open()
-        try:
+        with self._opened() as hdus, parsing(_unreadable(path, "FITS")), _quiet():
             self._hdu = self._first_table(hdus)
-            self._columns = list(hdus[self._hdu].columns.names)
-        finally:
-            hdus.close()
+            self._columns = [str(name) for name in hdus[self._hdu].columns.names]
 
     @property
     def columns(self) -> list[str]:
         return list(self._columns)
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
-        hdus = self._open()
-        try:
+        with self._opened() as hdus:
             hdu = hdus[self._hdu]
-            with _quiet():
+            with parsing(_unreadable(self._path, "FITS")), _quiet():
                 data = hdu.data
             for start in range(0, len(data), rows):
-                part = data[start : start + rows]
-                yield pa.table({c: _fits_column(part, hdu.columns[c], c) for c in columns})
-        except (OSError, EOFError, ValueError, TypeError) as error:
-            raise _unreadable(self._path, "FITS", error) from error
-        finally:
-            hdus.close()
+                with parsing(_unreadable(self._path, "FITS")), _quiet():
+                    part = data[start : start + rows]
+                    table = pa.table({c: _fits_column(part, hdu.columns[c], c) for c in columns})
+                yield table
 
     def _first_table(self, hdus: fits.HDUList) -> int:
         for number, hdu in enumerate(hdus):
             if isinstance(hdu, fits.BinTableHDU):
-                self._check_complete(hdu)
                 return number
         raise CatalogError(f"{self._path}: no binary table in this FITS file; is it complete?")
 
-    def _check_complete(self, hdu: fits.BinTableHDU) -> None:
-        if self._path.name.lower().endswith(".gz"):
-            return  # a truncated gzip stream fails when it is read
-        needed = hdu.fileinfo()["datLoc"] + hdu.header["NAXIS1"] * hdu.header["NAXIS2"]
-        size = self._path.stat().st_size
-        if size < needed:
-            raise CatalogError(
-                f"{self._path}: truncated: its table ends at byte {needed:,} but the file has "
-                f"{size:,}; fetch it again"
-            )
-
-    def _open(self) -> fits.HDUList:
+    @contextmanager
+    def _opened(self) -> Iterator[fits.HDUList]:
+        with parsing(_unreadable(self._path, "FITS")), _quiet():
+            hdus = open_fits(self._path)
         try:
-            with _quiet():
-                hdus = fits.open(self._path, memmap=True)
-                len(hdus)  # reads all headers
-        except (OSError, EOFError, ValueError, TypeError, KeyError, fits.VerifyError) as error:
-            raise _unreadable(self._path, "FITS", error) from error
-        return hdus
+            yield hdus
+        finally:
+            hdus.close()
 
 
 class _AstropyTable:
     """A table of a format that astropy reads as a whole: ECSV, VOTable, machine-readable table."""
 
-    def __init__(self, path: Path, file_format: str, kind: str) -> None:
-        options = {"use_names_over_ids": True} if file_format == "votable" else {}
+    def __init__(self, path: Path, read: Callable[[Path], Table], kind: str) -> None:
         self._path, self._kind = path, kind
-        try:
-            with _quiet():
-                self._table = Table.read(path, format=file_format, **options)
-        except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
-            raise _unreadable(path, kind, error) from error
+        with parsing(_unreadable(path, kind)), _quiet():
+            self._table = read(path)
 
     @property
     def columns(self) -> list[str]:
@@ -238,23 +239,70 @@ class _AstropyTable:
 
     def tables(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         for start in range(0, len(self._table), rows):
-            part = self._table[start : start + rows]
+            with parsing(_unreadable(self._path, self._kind)), _quiet():
+                part = self._table[start : start + rows]
+                table = pa.table({column: _astropy_column(part[column]) for column in columns})
+            yield table
+
+
+def open_fits(path: Path) -> fits.HDUList:
+    """Open a FITS file of which all headers are sound, see `xsaga.fits_structure`.
+
+    A file that is not compressed is mapped, not read.
+
+    Raises
+    ------
+    OSError, ValueError
+        It cannot be read, or is not such a file. What astropy raises comes on top of that.
+    """
+    found = checked_fits(path)
+    hdus = fits.open(found, memmap=isinstance(found, Path))
+    len(hdus)  # reads all headers
+    return hdus
+
+
+def _each(items: Any, describe: Describe) -> Iterator[Any]:
+    """Give the pieces that a parser makes one by one; what it raises becomes one of our errors.
+
+    What the taker of a piece raises is none of the parser's.
+    """
+    remaining = iter(items)
+    while True:
+        with parsing(describe):
             try:
-                arrays = {column: _astropy_column(part[column]) for column in columns}
-            except ValueError as error:
-                raise _unreadable(self._path, self._kind, error) from error
-            yield pa.table(arrays)
+                item = next(remaining)
+            except StopIteration:
+                return
+        yield item
+
+
+def _refuse_long_text(table: pa.Table, path: Path) -> None:
+    """Refuse texts that a few bytes of a file can repeat a million times."""
+    for name in table.column_names:
+        for chunk in table.column(name).chunks:
+            words = chunk.dictionary if isinstance(chunk, pa.DictionaryArray) else chunk
+            if not (is_text(words.type) and len(words)):
+                continue
+            longest = pc.max(pc.binary_length(words)).as_py()
+            if longest is not None and longest > MAX_TEXT:
+                raise CatalogError(
+                    f"{path}: column {printable(name)} holds a text of {longest:,} bytes: at most "
+                    f"{MAX_TEXT:,} are read"
+                )
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep astropy's remarks about the standards of a file to itself."""
+    """Keep remarks about the standards of a file, and about its numbers, to itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         yield
 
 
 def _fits_column(part: fits.FITS_rec, column: fits.Column, name: str) -> pa.Array:
+    if re.match(r"\d*[PQ]", str(column.format).upper()):
+        raise ValueError(f"column {name} holds lists, not one value a row")
     scaled = any(value not in (None, "") for value in (column.bscale, column.bzero, column.null))
     # FITS_rec converts and caches whole columns; the bare record array is a view of the file.
     values = part.field(name) if scaled else part.view(np.ndarray)[name]
@@ -302,18 +350,20 @@ def _astropy_column(column: Any) -> pa.Array:
     return pa.array(np.ascontiguousarray(plain, plain.dtype.newbyteorder("=")), mask=mask)
 
 
-def _unreadable(path: Path, kind: str, error: Exception) -> CatalogError:
-    if isinstance(error, FileNotFoundError):
-        return CatalogError(f"{path}: no such file")
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return CatalogError(f"{path}: cannot be read as {kind}: {reason[0]}")
+def _unreadable(path: Path, kind: str) -> Describe:
+    def describe(reason: str) -> CatalogError:
+        if reason == "no such file":
+            return CatalogError(f"{path}: {reason}")
+        return CatalogError(f"{path}: cannot be read as {kind}: {reason}")
+
+    return describe
 
 
 _OPENERS: tuple[tuple[tuple[str, ...], Any], ...] = (
     (FITS_SUFFIXES, _FitsTable),
     (PARQUET_SUFFIXES, _ParquetTable),
     (CSV_SUFFIXES, _CsvTable),
-    (ECSV_SUFFIXES, lambda path: _AstropyTable(path, "ascii.ecsv", "ECSV")),
-    (VOTABLE_SUFFIXES, lambda path: _AstropyTable(path, "votable", "VOTable")),
-    (MRT_SUFFIXES, lambda path: _AstropyTable(path, "ascii.mrt", "machine-readable table")),
+    (ECSV_SUFFIXES, lambda path: _AstropyTable(path, read_ecsv, "ECSV")),
+    (VOTABLE_SUFFIXES, lambda path: _AstropyTable(path, read_votable, "VOTable")),
+    (MRT_SUFFIXES, lambda path: _AstropyTable(path, read_machine_readable, "AAS table")),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,15 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from astropy.table import Column as TableColumn
 from astropy.table import Table, meta
 
 from xsaga.catalog.redshift_catalogs import LABEL_MARK, MORPHOLOGY
 from xsaga.catalog.schema import FIELDS_BY_NAME, Field
 from xsaga.errors import CatalogError
+from xsaga.parquet_files import conformed, read_columns, unreadable, write_table
 from xsaga.paths import placed
+from xsaga.reading import parse_json, parsing
 
 LABEL_FIELDS: tuple[Field, ...] = (
     Field("label_id", pa.int64(), "", "identifier of the source, else HEALPix order-29 pixel"),
@@ -111,8 +113,7 @@ def write_labels(
             metadata[f"table::len::{field.name}".encode()] = str(max(int(width), 1))
     schema = pa.schema([(field.name, field.kind) for field in fields])
     arrow = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
-    with placed(path) as temporary:
-        pq.write_table(arrow.replace_schema_metadata(metadata), temporary, compression="zstd")
+    write_table(path, arrow.replace_schema_metadata(metadata))
 
 
 def read_labels(path: Path) -> LabelFile:
@@ -128,23 +129,36 @@ def read_labels(path: Path) -> LabelFile:
     CatalogError
         When it cannot be read or is something else.
     """
-    try:
-        table = pq.read_table(path)
-        record = json.loads((table.schema.metadata or {})[LABEL_MARK])
-    except FileNotFoundError:
-        raise CatalogError(f"{path}: no such file; make it with `xsaga labels`") from None
-    except (OSError, pa.ArrowException) as error:
-        raise CatalogError(f"{path}: cannot be read as Parquet: {error}") from error
-    except (KeyError, ValueError):
-        raise CatalogError(f"{path}: not a file of labels; make one with `xsaga labels`") from None
+    if not path.exists():
+        raise CatalogError(f"{path}: no such file; make it with `xsaga labels`")
+    describe = unreadable(path, CatalogError, "make it anew with `xsaga labels`")
+    table = read_columns(path, describe)
+    record = _record(path, (table.schema.metadata or {}).get(LABEL_MARK, b""))
     absent = set(LABEL_SCHEMA.names) - set(table.column_names)
     if absent:
         raise CatalogError(
             f"{path}: columns are missing: {', '.join(sorted(absent))}; make it anew with "
             "`xsaga labels`"
         )
-    names = [*LABEL_SCHEMA.names, *_morphology(table.column_names)]
-    return LabelFile(table.select(names).to_pandas(), record)
+    more = _morphology(table.column_names)
+    schema = pa.schema([*LABEL_SCHEMA, *((name, pa.float32()) for name in more)])
+    with parsing(describe):
+        table = conformed(table.select(schema.names), schema)
+    return LabelFile(table.to_pandas(ignore_metadata=True), record)
+
+
+def _record(path: Path, text: bytes) -> dict[str, Any]:
+    """Read what a file of labels says of itself."""
+    try:
+        record = parse_json(text)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise CatalogError(f"{path}: not a file of labels; make one with `xsaga labels`")
+    limit = record.get("z_limit", 0.0)
+    if type(limit) not in (int, float) or not math.isfinite(limit):
+        raise CatalogError(f"{path}: its z_limit is no number; make it anew with `xsaga labels`")
+    return record
 
 
 def _morphology(columns: Iterable[str]) -> list[str]:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xsaga.catalog.cutflow import CutFlow
@@ -41,7 +40,7 @@ from xsaga.catalog.sources import complete_sources, sources_table, write_sources
 from xsaga.catalog.spool import TILE, Spool
 from xsaga.catalog.standard import REJECTED_SCHEMA, ReadingNotes, rejected_rows
 from xsaga.errors import CatalogError
-from xsaga.paths import placed
+from xsaga.parquet_files import write_table
 from xsaga.sky.footprint import Footprint
 from xsaga.sky.positions import separation, unit_vectors
 
@@ -210,8 +209,7 @@ class _Partition:
         rejected = rejected.unify_dictionaries().sort_by(
             [("input_file", "ascending"), ("input_row", "ascending")]
         )
-        with placed(rejected_path) as temporary:
-            pq.write_table(rejected, temporary, compression="zstd", store_schema=False)
+        write_table(rejected_path, rejected, store_schema=False)
         reasons = Counter[str]()
         for entry in rejected["reason"].value_counts().to_pylist():
             reasons[str(entry["values"])] = int(entry["counts"])

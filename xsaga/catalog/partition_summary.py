@@ -74,20 +74,5 @@ class PartitionSummary:
         return sum(tile.n_candidates for tile in self.tiles)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file; see `from_json`."""
+        """Plain values for a JSON file; `xsaga.json_values.from_json` gives it back."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> PartitionSummary:
-        """Inverse of `to_json`, after a trip through JSON."""
-        flow = content["cut_flow"]
-        return cls(
-            n_read=content["n_read"],
-            n_outside_footprint=content["n_outside_footprint"],
-            n_rejected=dict(content["n_rejected"]),
-            n_duplicates=dict(content["n_duplicates"]),
-            tiles=tuple(TileCount(**tile) for tile in content["tiles"]),
-            cut_flow=CutFlow(*(tuple(flow[key]) for key in ("steps", "n_in", "n_passed"))),
-            warnings=tuple(content["warnings"]),
-            skipped_files=tuple(content["skipped_files"]),
-        )

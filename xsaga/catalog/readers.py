@@ -19,10 +19,14 @@ from xsaga.catalog.formats import FOLDER_SUFFIXES, PARQUET_SUFFIXES, open_table
 from xsaga.catalog.schema import I_BAND_FIELDS
 from xsaga.catalog.standard import Origin, ReadingNotes, standard_columns
 from xsaga.errors import CatalogError
+from xsaga.reading import read_text, reason_of
 from xsaga.sky.footprint import Footprint
 
 BATCH_ROWS = 500_000
 """Rows in memory at a time: about 100 MB of a sweep catalog's columns."""
+
+MAX_PROPERTIES = 1 << 20
+"""Bytes of the properties of a HATS collection; the usual ones have 1,000."""
 
 _SWEEP_NAME = re.compile(r"sweep-(\d{3})([pm])(\d{3})-(\d{3})([pm])(\d{3})[^/]*\.fits(\.gz)?$")
 
@@ -234,9 +238,15 @@ def _primary_table(folder: Path) -> Path:
     properties = folder / "collection.properties"
     if not properties.is_file():
         return folder
-    match = re.search(r"^hats_primary_table_url\s*=\s*(\S+)", properties.read_text(), re.M)
+    try:
+        text = read_text(properties, MAX_PROPERTIES)
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{properties}: cannot be read ({reason_of(error)})") from error
+    match = re.search(r"^hats_primary_table_url\s*=\s*([A-Za-z0-9_][\w.+-]*)/?\s*$", text, re.M)
     if match is None or not (folder / match[1]).is_dir():
-        raise CatalogError(f"{properties}: it names no primary table; give the catalog's folder")
+        raise CatalogError(
+            f"{properties}: it names no primary table in its folder; give the catalog's folder"
+        )
     return folder / match[1]
 
 

@@ -6,7 +6,6 @@ Positions, identifiers and photometry are read as for any catalog of sources
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,20 +15,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from astropy.constants import c as _speed_of_light
-from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from numpy.typing import NDArray
 
 from xsaga.catalog.columns import COLUMN_OPTION, ColumnMap, match_columns, shown_columns
-from xsaga.catalog.formats import FITS_SUFFIXES, PARQUET_SUFFIXES, open_table
+from xsaga.catalog.formats import FITS_SUFFIXES, PARQUET_SUFFIXES, open_fits, open_table
 from xsaga.catalog.identifiers import IdKind
 from xsaga.catalog.readers import BATCH_ROWS, Catalog
 from xsaga.catalog.schema import INPUT_NAMES
 from xsaga.catalog.sources import complete_sources
 from xsaga.catalog.standard import Origin, Piece, ReadingNotes, standard_columns
 from xsaga.errors import CatalogError, ConfigError, nearest_name
+from xsaga.parquet_files import read_parquet_metadata, unreadable
+from xsaga.reading import parse_json, parsing
 
 GOOD = 4
 """``z_quality`` of a redshift that is good where the catalog has no such scale (SAGA's best)."""
@@ -290,18 +289,17 @@ def is_simulated(path: Path) -> bool:
     Parquet says it by a key of its metadata (``xsaga.simulation``, or the ``simulated`` of a file
     of labels), FITS by a card SIMULAT = T in any of its headers.
     """
+    describe = unreadable(path, CatalogError, "give another file")
     name = path.name.lower()
     if name.endswith(PARQUET_SUFFIXES):
-        metadata = pq.read_metadata(path).metadata or {}
+        metadata = read_parquet_metadata(path, describe)
         if SIMULATION_MARKS[0] in metadata:
             return True
         with suppress(ValueError, AttributeError):  # not written by xsaga
-            return bool(json.loads(metadata.get(LABEL_MARK, b"{}")).get("simulated"))
+            return bool(parse_json(metadata.get(LABEL_MARK, b"{}")).get("simulated"))
     if name.endswith(FITS_SUFFIXES):
-        with (
-            warnings.catch_warnings(action="ignore", category=AstropyWarning),
-            fits.open(path) as hdus,
-        ):
+        with parsing(describe), warnings.catch_warnings(), open_fits(path) as hdus:
+            warnings.simplefilter("ignore", AstropyWarning)
             return any(bool(hdu.header.get(SIMULATION_MARKS[1], False)) for hdu in hdus)
     return False
 

@@ -19,9 +19,12 @@ from xsaga.catalog.schema import (
     missing_values,
 )
 from xsaga.errors import CatalogError
-from xsaga.tile_tables import read_table, write_table
+from xsaga.parquet_files import read_frame, unreadable, write_table
 
 _ROW_GROUP = 1 << 17
+
+SOURCES_ADVICE = "remove partition.json of the run and start the same command again"
+"""How sources of a tile that are damaged are made again."""
 
 
 def complete_sources(sources: pa.Table) -> pd.DataFrame:
@@ -109,7 +112,6 @@ def write_sources(path: Path, sources: pa.Table, constant: frozenset[str] = froz
     write_table(
         path,
         sources,
-        compression="zstd",
         compression_level=1,
         use_dictionary=coded,
         column_encoding=split,
@@ -126,15 +128,8 @@ def read_sources(path: Path) -> pd.DataFrame:
     CatalogError
         When the file cannot be read or lacks columns.
     """
-    try:
-        table = read_table(path, columns=SOURCE_SCHEMA.names)
-    except OSError as error:
-        raise CatalogError(f"{path}: cannot read the sources of this tile: {error}") from error
-    absent = set(SOURCE_SCHEMA.names) - set(table.column_names)
-    if absent:
-        raise CatalogError(f"{path}: columns are missing: {', '.join(sorted(absent))}")
-    frame: pd.DataFrame = table.to_pandas()
-    return frame
+    describe = unreadable(path, CatalogError, SOURCES_ADVICE)
+    return read_frame(path, describe, SOURCE_SCHEMA.names, schema=SOURCE_SCHEMA)
 
 
 _REPETITIVE = frozenset(

@@ -20,6 +20,7 @@ from xsaga.catalog.schema import (
     column_kind,
 )
 from xsaga.errors import CatalogError
+from xsaga.reading import shortened
 from xsaga.sky.positions import RA_MAX, RA_MIN, normalised_ra, valid_positions
 
 REASONS = (
@@ -245,7 +246,7 @@ class Piece:
             return pc.cast(column, kind)
         except pa.ArrowException as error:
             index = _first_unparsable(column, kind)
-            value = column[index].as_py()
+            value = shortened(column[index].as_py(), 80)
             hint = "; sexagesimal positions must be turned into degrees" if ":" in value else ""
             wanted = "a whole number" if pa.types.is_integer(kind) else "a number"
             raise CatalogError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from xsaga.cli.edge import echo
 from xsaga.errors import ExitCode
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -36,6 +37,6 @@ def calibrate(run: Path, labels: Path, out: Path, name: str | None) -> int:
     from xsaga.run.calibrate import calibrate_run, format_calibrated
 
     made = calibrate_run(run, Labels.read(labels), out, name)
-    click.echo(format_calibrated(made))
+    echo(format_calibrated(made))
     click.echo(f"wrote {made.folder}")
     return ExitCode.OK

@@ -11,6 +11,10 @@ from typing import Any
 import click
 
 from xsaga.errors import ExitCode, XsagaError
+from xsaga.reading import escaped, printable, quiet_astropy, shortened
+
+LONGEST_LINE = 1500
+"""Characters of an error that are shown: it may repeat what a file holds."""
 
 
 class OneLineErrors(click.Group):
@@ -20,13 +24,14 @@ class OneLineErrors(click.Group):
         """Run the command line (see `click.Command.main`)."""
         signal.signal(signal.SIGTERM, _interrupt)
         kwargs["standalone_mode"] = False
+        quiet_astropy()
         try:
             code = super().main(*args, **kwargs)
         except click.ClickException as error:
             error.show()
             code = ExitCode.USAGE
         except XsagaError as error:
-            _say(str(error))
+            _say(error_line(error))
             code = error.exit_code
         except (KeyboardInterrupt, click.Abort):
             _say("interrupted; finished work is kept, the same command goes on from there")
@@ -34,7 +39,7 @@ class OneLineErrors(click.Group):
         except OSError as error:
             if error.errno is None and not isinstance(error, BrokenPipeError):
                 raise  # not the operating system's word on a file
-            _say(file_trouble(error))
+            _say(error_line(error))
             code = ExitCode.ERROR
         sys.exit(int(code or 0))
 
@@ -56,6 +61,17 @@ def file_trouble(error: OSError) -> str:
     return f"{error.strerror or error}{where}{advice}"
 
 
+def error_line(error: XsagaError | OSError) -> str:
+    """Say what went wrong in one line that is safe to show, whatever a file holds."""
+    line = printable(file_trouble(error) if isinstance(error, OSError) else str(error))
+    return shortened(line, LONGEST_LINE)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print lines that may hold words of a file: control characters show as escapes."""
+    click.echo("\n".join(map(escaped, text.split("\n"))), err=err)
+
+
 def _say(message: str) -> None:
     click.secho("xsaga: ", fg="red", bold=True, err=True, nl=False)
-    click.echo(" ".join(message.split()), err=True)
+    click.echo(message, err=True)

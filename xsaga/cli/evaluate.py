@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from xsaga.cli.edge import echo
 from xsaga.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -111,6 +112,6 @@ def evaluate(
     clear_leftovers(out, older_than=LEFT_FOR_S)
     write_evaluation(out, content)
     page = write_evaluation_page(out)
-    click.echo(headline(content))
+    echo(headline(content))
     click.echo(f"wrote {page}")
     return ExitCode.OK

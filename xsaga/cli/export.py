@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from xsaga.cli.edge import echo
 from xsaga.cli.export_options import FormatOption, export_settings, format_options
 from xsaga.errors import ExitCode, XsagaError
 from xsaga.targets.exports.desi_settings import DesiSettings
@@ -121,7 +122,7 @@ def export(
             words = "1 target" if left == 1 else f"{left} targets"
             click.echo(f"{name}: {words} left out, see {place / name / LEFT_OUT_FILE}")
     for failure in failures[:-1]:
-        click.echo(f"xsaga: {failure}", err=True)
+        echo(f"xsaga: {failure}", err=True)
     if failures:
         raise failures[-1]
     return ExitCode.OK

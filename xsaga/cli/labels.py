@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from xsaga.cli.edge import echo
 from xsaga.errors import ConfigError
 
 _HELP_SAGA = "https://sagasurvey.org/data/"
@@ -105,9 +106,9 @@ def labels(
         ),
         settings,
         Path(out),
-        lambda words: click.echo(words, err=True),
+        lambda words: echo(words, err=True),
     )
-    click.echo(format_labels(made))
+    echo(format_labels(made))
 
 
 def _assignment(text: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from xsaga.cli.edge import echo
 from xsaga.errors import ConfigError, ExitCode
 
 _PATH = click.Path(path_type=Path)
@@ -179,7 +180,7 @@ def monitor(
     if as_json:
         click.echo(json_text(found.content), nl=False)
     else:
-        click.echo(monitor_text(found.content))
+        echo(monitor_text(found.content))
         click.echo(f"\nwrote {', '.join(path.name for path in [*written, figure])} in {folder}")
     return ExitCode.OK
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xsaga.cli.edge import file_trouble
+from xsaga.cli.edge import echo, file_trouble
 from xsaga.cli.export import export
 from xsaga.cli.export_options import export_settings
 from xsaga.cli.options import SectionedCommand, config_options, with_options
@@ -129,9 +129,9 @@ def nightly(
         report = run_night(config, out, settings, Console(stderr=True))
     except (XsagaError, OSError) as error:
         # It is told on the error stream too: a mail of the summary must not look like a quiet night
-        click.echo(_trouble(error, date_of_list, latest_name(out), as_json=as_json))
+        echo(_trouble(error, date_of_list, latest_name(out), as_json=as_json))
         raise
-    click.echo(json.dumps(report.facts, indent=2) if as_json else report.text)
+    echo(json.dumps(report.facts, indent=2) if as_json else report.text)
     return report.exit_code
 
 

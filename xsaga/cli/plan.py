@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from xsaga.cli.edge import echo
 from xsaga.errors import ExitCode
 
 
@@ -75,7 +76,7 @@ def plan(
     if as_json:
         click.echo(json.dumps(plan_record(planned, ranked.provenance), indent=2))
     else:
-        click.echo(format_plan(planned, ranked.provenance))
+        echo(format_plan(planned, ranked.provenance))
     if out is not None:
         checksums = {"TGTSHA": sha256_of(ranked.path), "TILESHA": str(fields.describe()["sha256"])}
         write_plan(out, planned, ranked.provenance, checksums)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xsaga.cli.edge import echo
 from xsaga.cli.options import SectionedCommand, config_options, with_options
 from xsaga.config import RunConfig
 from xsaga.config_file import read_config
@@ -59,7 +60,7 @@ def run(where: str | None, out: str | None, restart: bool, retry_failed: bool, *
     with _session(where, out, given, restart=restart) as session:
         if not (session.paths.partition.is_file() or is_open(session.config.imaging)):
             _ = session.imaging  # what is wrong with it shows before the catalog is read
-        click.echo(tile_stage(session).cut_flow.format())
+        echo(tile_stage(session).cut_flow.format())
         if retry_failed:
             forget_failures(session)
         run_stage(session)
@@ -77,7 +78,7 @@ def tile(where: str | None, out: str | None, restart: bool, **given: Any) -> Non
     from xsaga.run.stages import tile_stage
 
     with _session(where, out, given, restart=restart) as session:
-        click.echo(tile_stage(session).cut_flow.format())
+        echo(tile_stage(session).cut_flow.format())
     _closing_words(session.paths, _status(session))
 
 
@@ -173,7 +174,7 @@ def _rank(session: Session) -> RunStatus:
     from xsaga.run.summary import format_targets
 
     targets = rank_stage(session).targets
-    click.echo(format_targets(targets))
+    echo(format_targets(targets))
     status = _status(session)
     try:
         write_run_report(session.paths, targets, session.provenance(), status.counts)
@@ -189,7 +190,7 @@ def _status(session: Session) -> RunStatus:
 
 
 def _closing_words(paths: RunPaths, status: RunStatus) -> int:
-    click.echo(status.format())
+    echo(status.format())
     if status.stage == "done":
         for path in (*sorted(paths.folder.glob("targets.*")), paths.report):
             if path.is_file():

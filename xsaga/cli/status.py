@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from xsaga.cli.edge import echo
 from xsaga.errors import ExitCode
 from xsaga.paths import RunPaths
 
@@ -24,8 +25,8 @@ def status(run: str, as_json: bool, failures: bool) -> int:
     if as_json:
         click.echo(json.dumps(state.to_dict(), indent=2))
     else:
-        click.echo(state.format())
+        echo(state.format())
     if failures:
         table = failure_table(paths)
-        click.echo(table.to_csv(index=False).rstrip() if len(table) else "no failures")
+        echo(table.to_csv(index=False).rstrip() if len(table) else "no failures")
     return ExitCode.SOURCES_FAILED if state.counts.failed else ExitCode.OK

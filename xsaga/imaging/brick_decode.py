@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 from xsaga.errors import ImagingError
 from xsaga.imaging.brick_cells import CELL, DecodeRates, Pieces, cells_in, pieces_of
 from xsaga.imaging.coadd_tiles import find_tiles
-from xsaga.imaging.fits_check import DAMAGE, check_complete, one_line
+from xsaga.imaging.fits_check import DAMAGE, check_complete, check_image_size, one_line
 from xsaga.imaging.shared_blocks import new_block, room_to_share
 from xsaga.imaging.tangent import TangentGrid, cd_matrix
+from xsaga.reading import quiet_astropy
 
 SHARED_PIXELS = 3_000_000
 """Pixels of all bands from which on processes decode a brick: fewer take 0.1 s, a process 0.7 s."""
@@ -252,6 +253,7 @@ def read_grid(path: Path) -> tuple[TangentGrid, str]:
     """
     with _open_image(path) as opened:
         header = opened.header
+        check_image_size(header)
     try:
         cd = cd_matrix(header)
         kind = (str(header.get("CTYPE1", "")), str(header.get("CTYPE2", "")))
@@ -354,6 +356,7 @@ def _views(
 
 def _prepare_worker() -> None:
     """Leave Ctrl-C to the parent, and end when the parent is gone, however it ended."""
+    quiet_astropy()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

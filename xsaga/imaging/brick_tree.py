@@ -18,13 +18,18 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
+from xsaga.fits_structure import checked_fits
 from xsaga.imaging.fits_check import DAMAGE, one_line
+from xsaga.reading import printable
+from xsaga.sky.positions import valid_positions
 
 NORTH, SOUTH, ROOT = "north", "south", ""
 """Regions of a tree; `ROOT` stands for a root that is itself a region."""
 
 ALL_SKY_TABLE = "survey-bricks.fits.gz"
 _TABLES = "survey-bricks*.fits*"
+_BRICK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,31}")
+"""Names of bricks become names of folders and files."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ def read_brick_table(path: Path) -> BrickTable:
     """
     release = re.search(r"-(dr\d+)[-.]", path.name)
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with fits.open(checked_fits(path), memmap=False) as hdus:
             if len(hdus) < 2 or not isinstance(hdus[1], fits.BinTableHDU):
                 raise ImagingError(f"{path}: no table in it; a survey-bricks file is needed")
             rows = hdus[1].data
@@ -156,14 +161,29 @@ def read_brick_table(path: Path) -> BrickTable:
                 raise ImagingError(
                     f"{path}: no column {', '.join(missing)}; a survey-bricks file is needed"
                 )
-            return BrickTable(
+            table = BrickTable(
                 name=np.char.strip(np.asarray(rows[columns["brickname"]], dtype=np.str_)),
                 ra=np.asarray(rows[columns["ra"]], dtype=np.float64),
                 dec=np.asarray(rows[columns["dec"]], dtype=np.float64),
                 release=release.group(1) if release else "",
             )
+        _check_bricks(path, table)
+        return table
     except DAMAGE as error:
         raise ImagingError(f"{path}: not a readable bricks table ({one_line(error)})") from error
+
+
+def _check_bricks(path: Path, table: BrickTable) -> None:
+    """Refuse names that are no part of a path, and centres that are not on the sky."""
+    if not table.name.ndim == table.ra.ndim == table.dec.ndim == 1:
+        raise ImagingError(f"{path}: not one brick a row; a survey-bricks file is needed")
+    named = np.array([_BRICK_NAME.fullmatch(name) is not None for name in table.name], bool)
+    for good, what in ((named, "name"), (valid_positions(table.ra, table.dec), "centre")):
+        if not good.all():
+            row = int(np.flatnonzero(~good)[0])
+            raise ImagingError(
+                f"{path}: row {row}: brick {printable(str(table.name[row]))!r} has no valid {what}"
+            )
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,13 @@ from xsaga.errors import ImagingError
 from xsaga.imaging.cutouts import CutoutSpec
 from xsaga.imaging.fits_check import DAMAGE, IncompleteFitsError, complete_stream, one_line
 from xsaga.imaging.tangent import TangentGrid, cd_matrix
+from xsaga.reading import TooLargeError, read_bytes, reason_of, unpacked
 
 SCALE_TOLERANCE = 0.01
 """Relative difference of pixel scales that still counts as the same."""
+
+MAX_BYTES = 128 << 20
+"""Bytes of a cutout, unpacked: three bands of 3,300 pixels on a side; the service gives 3,000."""
 
 
 CENTRE_TOLERANCE = 1.0
@@ -73,7 +77,15 @@ def read_cutout(
     OSError
         When the file cannot be read at all.
     """
-    content = _unzipped(data if isinstance(data, bytes) else data.read_bytes())
+    try:
+        if isinstance(data, Path):
+            content = read_bytes(data, MAX_BYTES)
+        else:
+            content = unpacked(data, MAX_BYTES)
+    except TooLargeError as error:
+        raise CutoutUnusable(str(error)) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CutoutUnusable(f"truncated or broken gzip file ({reason_of(error)})") from error
     try:
         with fits.open(complete_stream(content), memmap=False) as hdus:
             hdu = next((h for h in hdus if h.is_image and h.header.get("NAXIS", 0) >= 2), None)
@@ -111,15 +123,6 @@ def nonzero_coverage(images: NDArray[np.float32]) -> NDArray[np.float32]:
     ndarray of float32, shape (..., bands)
     """
     return np.asarray((images != 0).mean(axis=(-2, -1)), dtype=np.float32)
-
-
-def _unzipped(content: bytes) -> bytes:
-    if content[:2] != b"\x1f\x8b":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise CutoutUnusable(f"truncated or broken gzip file ({error})") from error
 
 
 def _wanted_planes(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
+from xsaga.fits_structure import checked_fits
 from xsaga.imaging.cutout_fits import CutoutEmpty, CutoutUnusable, nonzero_coverage, read_cutout
 from xsaga.imaging.cutouts import (
     CutoutBatch,
@@ -24,9 +27,15 @@ from xsaga.imaging.cutouts import (
     batch_size,
     coverage_status,
 )
+from xsaga.parquet_files import read_frame
+from xsaga.reading import parsing, read_bytes, shortened
+from xsaga.text_tables import read_ecsv
 
 SUFFIXES = (".fits", ".fits.fz", ".fits.gz")
 """Of files named by their source, in the order in which they are looked for."""
+
+MAX_TABLE = 256 << 20
+"""Bytes of a table of paths in CSV: some five million rows."""
 
 READERS = 4
 """Threads: files on network disks answer slowly."""
@@ -181,29 +190,33 @@ def _read_list(table: Path, folder: Path) -> pd.Series[str]:
         raise ImagingError(f"{table}: row {row} has no path")
     root = os.path.abspath(folder)  # noqa: PTH100 - by name only: a link stays as it is
     paths = rows["path"].astype(str)
+    if (unnamed := np.flatnonzero(["\0" in path for path in paths])).size:
+        raise ImagingError(f"{table}: row {unnamed[0] + 1}: a path with a zero byte")
     full = [os.path.normpath(os.path.join(root, path)) for path in paths]  # noqa: PTH118
     outside = [row for row, path in enumerate(full) if not path.startswith(root + os.sep)]
     if outside:
         raise ImagingError(
-            f"{table}: row {outside[0] + 1}: {paths.iloc[outside[0]]!r} is not below {folder}; "
-            "put the files into that folder"
+            f"{table}: row {outside[0] + 1}: {shortened(paths.iloc[outside[0]])!r} is not below "
+            f"{folder}; put the files into that folder"
         )
     below = [path[len(root) + 1 :] for path in full]
     return pd.Series(below, index=rows["source_id"].to_numpy(np.int64), dtype=object)
 
 
 def _read_table(table: Path) -> pd.DataFrame:
+    def describe(reason: str) -> ImagingError:
+        return ImagingError(f"{table}: not a readable table ({reason})")
+
     suffix = table.suffix.lower()
-    try:
+    with parsing(describe), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on units and the like
         if suffix == ".csv":
-            return pd.read_csv(table)
+            return pd.read_csv(io.BytesIO(read_bytes(table, MAX_TABLE)))
         if suffix in {".parquet", ".pq"}:
-            return pd.read_parquet(table)
+            return read_frame(table, describe)
         if suffix == ".ecsv":
-            return pd.DataFrame(Table.read(table, format="ascii.ecsv").to_pandas())
+            return pd.DataFrame(read_ecsv(table).to_pandas())
         if suffix in {".fits", ".fit"}:
-            rows = Table.read(table, format="fits", character_as_bytes=False)
+            rows = Table.read(checked_fits(table), format="fits", character_as_bytes=False)
             return pd.DataFrame(rows.to_pandas())
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise ImagingError(f"{table}: not a readable table ({error})") from error
     raise ImagingError(f"{table}: cannot tell the format; use .csv, .ecsv, .parquet or .fits")

@@ -27,13 +27,15 @@ from typing import BinaryIO, Literal, Self
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
 from xsaga.imaging.cutouts import CutoutBatch, CutoutSpec, CutoutStatus
+from xsaga.json_values import from_json
+from xsaga.parquet_files import conformed, read_columns, write_table
 from xsaga.paths import TilePaths, placed
+from xsaga.reading import parse_json, parsing
 
 StoreDtype = Literal["float16", "float32"]
 
@@ -41,6 +43,18 @@ WITH_PIXELS = (CutoutStatus.OK, CutoutStatus.PARTIAL)
 """Outcomes whose pixels are stored."""
 
 METADATA_KEY = b"xsaga.cutouts"
+INDEX_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("source_id", pa.int64()),
+        ("row", pa.int64()),
+        ("status", pa.int8()),
+        ("reason", pa.string()),
+        ("origin", pa.string()),
+        ("clipped", pa.bool_()),
+        ("crc32", pa.uint32()),
+    ]
+)
+"""Columns of the index; one of float32 for the coverage of each band comes after these."""
 
 
 class RottenCutoutsError(ImagingError):
@@ -255,8 +269,7 @@ class CutoutWriter:
             columns[f"coverage_{band}"] = pa.array(coverage, pa.float32())
         described = json.dumps(asdict(self._spec), sort_keys=True).encode()
         table = pa.table(columns).replace_schema_metadata({METADATA_KEY: described})
-        with placed(self._paths.cutout_index) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        write_table(self._paths.cutout_index, table)
 
     def _unwritable(self, error: OSError) -> ImagingError:
         return ImagingError(
@@ -393,21 +406,25 @@ def read_cutouts(paths: TilePaths) -> StoredCutouts:
         When there are none, or the files are damaged or do not belong together.
     """
     again = "fetch the cutouts of this tile again"
-    try:
-        table = pq.read_table(paths.cutout_index)
-        described = json.loads((table.schema.metadata or {})[METADATA_KEY])
-        spec = CutoutSpec(**{**described, "bands": tuple(described["bands"])})
-        index = table.replace_schema_metadata(None).to_pandas()
-        rows, _ = index["row"].to_numpy(), index["crc32"]
-    except FileNotFoundError as error:
-        raise ImagingError(f"{paths.folder}: no cutouts here; {again}") from error
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise ImagingError(f"{paths.cutout_index}: not an index of cutouts; {again}") from error
+    if not paths.cutout_index.is_file():
+        raise ImagingError(f"{paths.folder}: no cutouts here; {again}")
+
+    def damaged(_: str) -> ImagingError:
+        return ImagingError(f"{paths.cutout_index}: not an index of cutouts; {again}")
+
+    table = read_columns(paths.cutout_index, damaged)
+    with parsing(damaged):
+        spec = from_json(CutoutSpec, parse_json((table.schema.metadata or {})[METADATA_KEY]))
+        schema = pa.schema([*INDEX_SCHEMA, *((f"coverage_{b}", pa.float32()) for b in spec.bands)])
+        index = conformed(table.select(schema.names), schema).to_pandas(ignore_metadata=True)
+        rows = index["row"].to_numpy()
+        if spec.size < 1 or not index["status"].isin([each.value for each in CutoutStatus]).all():
+            raise ValueError("no such geometry or outcome")
     shape = (len(index), len(spec.bands), spec.size, spec.size)
-    try:
+    with parsing(lambda why: ImagingError(f"{paths.cutouts}: not readable ({why}); {again}")):
         images = _map_images(paths)
-    except (OSError, ValueError) as error:
-        raise ImagingError(f"{paths.cutouts}: not readable ({error}); {again}") from error
+    if images.dtype not in (np.float16, np.float32):
+        raise ImagingError(f"{paths.cutouts}: holds {images.dtype}, not pixels; {again}")
     if images.shape != shape or not (rows[rows >= 0] == np.flatnonzero(rows >= 0)).all():
         raise ImagingError(
             f"{paths.cutouts}: holds {images.shape}, its index tells of {shape}; {again}"

@@ -7,6 +7,13 @@ from dataclasses import dataclass, field
 from xsaga.errors import ModelError
 
 _MAX_STAGES, _MAX_BLOCKS, _MAX_CHANNELS = 8, 64, 4096
+_MAX_APERTURES = 32
+
+_MAX_CONVOLUTIONS = 1e9
+"""Weights that all 3 x 3 convolutions have at most: 4 GB of float32, forty times an xResNet-50."""
+
+_MAX_BLOCKS_IN_ALL = 128
+"""Residual blocks of all stages: the deepest networks in use have 50, and each takes time."""
 _MAX_PHOTOMETRY = 100
 
 KINDS = ("foveal", "xresnet")
@@ -100,6 +107,21 @@ class Architecture:
                 f"architecture: centre_width {self.centre_width} must be 0.01 to 10 and dropout "
                 f"{self.dropout} in [0, 1)"
             )
+        sides = (self.stem_channels, *self.stage_channels)
+        weights = 9.0 * sum(
+            wide * (before + 2 * blocks * wide)
+            for before, wide, blocks in zip(
+                sides, self.stage_channels, self.stage_blocks, strict=False
+            )
+        )
+        weights += 9.0 * sum(wide**2 for wide in (self.stem_channels, *self.surround_channels))
+        if weights > _MAX_CONVOLUTIONS or sum(self.stage_blocks) > _MAX_BLOCKS_IN_ALL:
+            raise ModelError(
+                f"architecture: {sum(self.stage_blocks)} blocks of about {weights:.2g} weights: at "
+                f"most {_MAX_BLOCKS_IN_ALL} blocks and {_MAX_CONVOLUTIONS:.2g} weights can be built"
+            )
+        if len(self.apertures) > _MAX_APERTURES:
+            raise ModelError(f"architecture: more than {_MAX_APERTURES} apertures")
         if not (self.apertures and all(0.1 <= width <= 1000 for width in self.apertures)):
             raise ModelError(
                 f"architecture: apertures must be 0.1 to 1000 pixels wide, not {self.apertures}"

@@ -6,18 +6,17 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
 
 from xsaga.errors import ModelError
+from xsaga.json_values import JsonValueError, from_json
 from xsaga.model.calibration import Calibration
 from xsaga.model.network import Architecture
 from xsaga.model.novelty import Novelty
 from xsaga.model.preprocess import Stretch
 from xsaga.paths import placed
+from xsaga.reading import printable, read_json, reason_of
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -26,6 +25,12 @@ LEARNT_FILE = "learnt-from.moc.fits"
 
 CALIBRATED_FILE = "calibrated-on.moc.fits"
 """Map of the sky that a model was calibrated on, where `xsaga calibrate` made it."""
+
+MAX_CARD = 1 << 20
+"""Bytes of a card; those that there are have some 5,000."""
+
+MAX_MEMBERS = 100
+"""Networks in an ensemble."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -129,7 +134,7 @@ class ModelCard:
         bands = len(self.bands)
         problems = {
             "name": not is_model_name(self.name),
-            "members": not 1 <= self.members <= 1000,
+            "members": not 1 <= self.members <= MAX_MEMBERS,
             "architecture.bands": self.architecture.bands != bands or len(set(self.bands)) != bands,
             "stretch.softening": len(self.stretch.softening) != bands,
             "pixel_scale": not self.pixel_scale > 0,
@@ -172,18 +177,18 @@ def read_card(path: Path) -> ModelCard:
         missing, of a wrong type or out of range.
     """
     try:
-        data = json.loads(path.read_bytes())
+        data = read_json(path, MAX_CARD)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: not a JSON file ({error}); restore the model") from error
+    except ValueError as error:
+        reason = reason_of(error)
+        raise ModelError(f"{path}: not a JSON file ({reason}); restore the model") from error
     try:
-        card = _parse(ModelCard, data, "")
+        return from_json(ModelCard, data, defaults=False)
+    except JsonValueError as error:
+        raise ModelError(f"{path}: {error}: correct it, or restore the model") from error
     except ModelError as error:
-        line = " ".join(str(error).split())  # a key may hold anything, a line break too
-        raise ModelError(f"{path}: {line}") from error
-    assert isinstance(card, ModelCard)  # noqa: S101 (narrows the type for the reader below)
-    return card
+        raise ModelError(f"{path}: {printable(str(error))}") from error
 
 
 def write_card(path: Path, card: ModelCard) -> None:
@@ -199,56 +204,3 @@ def write_card(path: Path, card: ModelCard) -> None:
     text = json.dumps(dataclasses.asdict(card), indent=2, allow_nan=False, ensure_ascii=False)
     with placed(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-def _parse(wanted: Any, value: object, key: str) -> object:
-    """Turn a JSON value into an annotated type; `key` is its path, for messages."""
-    if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
-        return _parse_dataclass(wanted, value, key)
-    origin = get_origin(wanted)
-    if origin is tuple and isinstance(value, list):
-        item = get_args(wanted)[0]
-        return tuple(_parse(item, entry, f"{key}[{row}]") for row, entry in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        item = get_args(wanted)[1]
-        return {name: _parse(item, entry, f"{key}.{name}") for name, entry in value.items()}
-    if origin is UnionType:  # X | None
-        return None if value is None else _parse(get_args(wanted)[0], value, key)
-    if wanted is float and type(value) in (int, float):
-        if not math.isfinite(number := _float(value)):
-            raise ModelError(f"{key} is not a finite number: correct it")
-        return number
-    if origin is None and type(value) is wanted:  # not isinstance: JSON's true is no int
-        return value
-    name = wanted.__name__ if origin is None else {tuple: "list", dict: "object"}[origin]
-    raise ModelError(f"{key} must be of type {name}, not {type(value).__name__}: correct it")
-
-
-def _float(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except OverflowError:  # JSON integers have no limit
-        return math.inf
-
-
-def _parse_dataclass(wanted: type, value: object, key: str) -> object:
-    if not isinstance(value, Mapping):
-        raise ModelError(f"{key or 'the card'} must be of type object, not {type(value).__name__}")
-    prefix = f"{key}." if key else ""
-    hints = get_type_hints(wanted)
-    unknown = sorted(set(value) - set(hints))
-    # Keys that are younger than the first cards have their default where a card lacks them.
-    younger = {
-        each.name for each in dataclasses.fields(wanted) if each.metadata.get("may_be_missing")
-    }
-    missing = sorted(set(hints) - set(value) - younger)
-    if unknown:
-        raise ModelError(f"unknown key {prefix}{unknown[0]}: made by a newer xsaga, or misspelt")
-    if missing:
-        raise ModelError(f"key {prefix}{missing[0]} is missing: restore the model")
-    parsed = {
-        name: _parse(hint, value[name], prefix + name)
-        for name, hint in hints.items()
-        if name in value
-    }
-    return wanted(**parsed)

@@ -16,10 +16,10 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
 from xsaga.errors import ModelError
 from xsaga.paths import placed
+from xsaga.reading import parsing, read_json, reason_of
 
 
 @dataclass(frozen=True)
@@ -110,23 +110,25 @@ class Checkpoints:
             If it is damaged, or of other data or settings.
         """
         record = self._record(member)
+
+        def damaged(reason: str) -> ModelError:
+            return ModelError(f"{record}: not a checkpoint ({reason}); begin anew with --restart")
+
         try:
-            content = json.loads(record.read_text(encoding="utf-8"))
+            content = read_json(record)
             path = self.folder / Path(content["file"]).name
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() != content["sha256"]:
                 raise ValueError(f"{path.name} is not the file it was")
-            tensors = safetensors.torch.load(data)
+            with parsing(damaged):
+                tensors = safetensors.torch.load(data)
             checkpoint = Checkpoint(int(content["epochs"]), tensors, dict(content["notes"]))
         except FileNotFoundError as error:
             if Path(str(error.filename)) == record:
                 return None
             raise ModelError(f"{error.filename} is missing: begin anew with --restart") from None
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(
-                f"{record}: not a checkpoint ({reason}); begin anew with --restart"
-            ) from error
+        except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+            raise damaged(reason_of(error)) from error
         if content.get("fingerprint") != self.fingerprint:
             raise ModelError(
                 f"{record}: a checkpoint of other data or settings; begin anew with --restart"

@@ -27,6 +27,7 @@ from xsaga.model.engines import EngineName, installed_engines
 from xsaga.model.inference import BatchedNetworks
 from xsaga.model.weights import Model
 from xsaga.paths import placed
+from xsaga.reading import read_json
 
 TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "bf16": 0.3, "float16": 0.05}
 """Largest difference of a logit, or relative of a distance, from torch in float32. Logits are of
@@ -121,7 +122,7 @@ def _remembered(
     path: Path, key: Mapping[str, object], engines: tuple[EngineName, ...]
 ) -> EngineName | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["key"] != json.loads(json.dumps(key)):
             return None
         return next((name for name in engines if name == content["engine"]), None)

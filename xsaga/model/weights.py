@@ -13,7 +13,6 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
 from xsaga.errors import ModelError
 from xsaga.model.card import CARD_FILE, LEARNT_FILE, ModelCard, read_card, write_card
@@ -21,7 +20,11 @@ from xsaga.model.device import resolve_device
 from xsaga.model.network import Architecture, CutoutNetwork, build_network
 from xsaga.model.novelty import STATISTICS, Cloud, FeatureSpace, Novelty
 from xsaga.paths import placed
+from xsaga.reading import parsing
 from xsaga.shipped import weights_folder
+
+MAX_WEIGHTS = 4 << 30
+"""Bytes of a file of weights: an ensemble of ten xResNet-50 has 1 GB."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,12 @@ def load_model(name_or_path: str | Path, device: str = "cpu") -> Model:
     card = read_card(folder / CARD_FILE)
     path = folder / card.weights_file
     data = _read_weights(path, card)
-    try:
+
+    def describe(reason: str) -> ModelError:
+        return ModelError(f"{path}: not a safetensors file ({reason}); restore it")
+
+    with parsing(describe):
         tensors = safetensors.torch.load(data)
-    except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: not a safetensors file ({reason}); restore it") from error
     target = resolve_device(device)
     try:
         networks = tuple(
@@ -204,6 +208,9 @@ def copy_model(source: Path, folder: Path, card: ModelCard) -> None:
 
 def _read_weights(path: Path, card: ModelCard) -> bytes:
     try:
+        size = path.stat().st_size
+        if size > MAX_WEIGHTS:
+            raise ModelError(f"{path}: {size:,} bytes: at most {MAX_WEIGHTS:,} are read")
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); restore it") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xsaga.errors import RunError
 from xsaga.paths import placed
+from xsaga.reading import read_json
 from xsaga.targets.provenance import InputFile, sha256_of
 
 ABSENT = ""
@@ -30,7 +31,7 @@ class FileHashes:
         self._store = store
         self._changed = False
         try:
-            known = json.loads(store.read_text(encoding="utf-8"))
+            known = read_json(store)
             self._known = {
                 str(path): (int(size), int(time), str(sha256))
                 for path, (size, time, sha256) in known.items()

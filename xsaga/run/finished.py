@@ -21,11 +21,10 @@ from xsaga.run.base_rates import ESTIMATE, known_list_rate, with_base_rate
 from xsaga.run.brick_facts import PSF_SIZE, bricks_tables, read_brick_facts
 from xsaga.run.folder import RunRecord, read_partition, read_record, read_run_config
 from xsaga.run.session import configured_footprint, last_flags
-from xsaga.run.tile import LOGIT, is_scored, tile_jobs
+from xsaga.run.tile import LOGIT, is_scored, read_scores, tile_jobs
 from xsaga.run.training_area import labelled_within, refuse_learnt
 from xsaga.targets.provenance import sha256_of
 from xsaga.targets.ranking import rank_sources
-from xsaga.tile_tables import read_table
 
 SCORE_COLUMNS = ("p_lowz", "p_lowz_std", LOGIT, "score_flags")
 """Columns of ``scores.parquet`` that a finished run is read with."""
@@ -74,10 +73,7 @@ def read_finished_run(folder: Path) -> FinishedRun:
             f"{folder}: {undone} of {len(jobs)} tiles are not scored yet: "
             f"`xsaga run {folder}` does all that is missing"
         )
-    scores = [
-        read_table(job.paths.scores).to_pandas().reindex(columns=["source_id", *SCORE_COLUMNS])
-        for job in jobs
-    ]
+    scores = [read_scores(job.paths).reindex(columns=["source_id", *SCORE_COLUMNS]) for job in jobs]
     if not scores:
         raise EvaluationError(f"{folder}: no source of this run passed its cuts: nothing to judge")
     order = config.footprint.order

@@ -27,7 +27,9 @@ from xsaga.config import (
 )
 from xsaga.config_file import read_config, write_config
 from xsaga.errors import RunError, XsagaError
+from xsaga.json_values import JsonValueError, from_json
 from xsaga.paths import RunPaths, clear_leftovers, is_leftover, placed
+from xsaga.reading import printable, read_json, reason_of
 from xsaga.targets.formats import FORMATS
 from xsaga.targets.provenance import InputFile, WeightsRecord, installed_versions, sha256_of
 
@@ -126,14 +128,11 @@ def read_record(paths: RunPaths) -> RunRecord:
         The folder is no run folder, or the file is damaged.
     """
     try:
-        content = json.loads(paths.record.read_text(encoding="utf-8"))
-        content["inputs"] = tuple(InputFile(**item) for item in content["inputs"])
-        content["weights"] = WeightsRecord(**content["weights"])
-        return RunRecord(**content)
+        return from_json(RunRecord, read_json(paths.record))
     except FileNotFoundError:
         raise _no_run(paths.record) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"cannot read {paths.record}: {error}; begin anew with --restart") from None
+    except (OSError, ValueError) as error:
+        raise _damaged(paths.record, error) from None
 
 
 def read_run_config(paths: RunPaths) -> RunConfig:
@@ -171,15 +170,17 @@ def read_partition(paths: RunPaths) -> PartitionSummary:
         The stage is not done, or the file is damaged.
     """
     try:
-        return PartitionSummary.from_json(json.loads(paths.partition.read_text(encoding="utf-8")))
+        return from_json(PartitionSummary, read_json(paths.partition))
     except FileNotFoundError:
         raise RunError(
             f"{paths.folder} has no tiles yet: `xsaga tile {paths.folder}` first"
         ) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(
-            f"cannot read {paths.partition}: {error}; begin anew with --restart"
-        ) from None
+    except (OSError, ValueError) as error:
+        raise _damaged(paths.partition, error) from None
+
+
+def _damaged(path: Path, error: OSError | ValueError) -> RunError:
+    return RunError(f"cannot read {path}: {reason_of(error)}; begin anew with --restart")
 
 
 def mark_ranked(
@@ -214,8 +215,7 @@ def is_ranked(paths: RunPaths, config: RunConfig) -> bool:
     """Tell whether the target lists are those of the scores and of the ranking in `config`."""
     if not paths.ranked.is_file():
         return False
-    ranked = json.loads(paths.ranked.read_text(encoding="utf-8"))
-    same = ranked.get("settings") == _ranking(paths, config)
+    same = _read_ranked(paths).get("settings") == _ranking(paths, config)
     return same and all(paths.targets(name).is_file() for name in config.rank.formats)
 
 
@@ -242,8 +242,27 @@ def ranked_facts(paths: RunPaths) -> RankedFacts:
     """Tell what is known of the target lists; the defaults where there are none."""
     if not paths.ranked.is_file():
         return RankedFacts()
-    content = json.loads(paths.ranked.read_text(encoding="utf-8"))
-    return RankedFacts(**{name: content[name] for name in ("base_rate", "area_deg2", "targets")})
+    content = _read_ranked(paths)
+    try:
+        return from_json(RankedFacts, {n: v for n, v in content.items() if n != "settings"})
+    except JsonValueError as error:
+        raise _ranked_damaged(paths, error) from None
+
+
+def _read_ranked(paths: RunPaths) -> dict[str, Any]:
+    try:
+        content = read_json(paths.ranked)
+        if not isinstance(content, dict):
+            raise ValueError("it is no object")
+        return content
+    except (OSError, ValueError) as error:
+        raise _ranked_damaged(paths, error) from None
+
+
+def _ranked_damaged(paths: RunPaths, error: OSError | ValueError) -> RunError:
+    return RunError(
+        f"cannot read {paths.ranked}: {reason_of(error)}; `xsaga rank {paths.folder}` makes it anew"
+    )
 
 
 def _ranking(paths: RunPaths, config: RunConfig) -> dict[str, Any]:
@@ -389,7 +408,7 @@ def held(lock_file: Path, owner: Path, busy: Callable[[str], XsagaError]) -> Ite
         lock.acquire()
     except Timeout:
         try:
-            who = owner.read_text(encoding="utf-8")
+            who = printable(owner.read_text(encoding="utf-8", errors="replace"))
         except OSError:  # it has just begun, or just ended
             who = ""
         raise busy(who or "another process") from None

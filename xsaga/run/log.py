@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from xsaga.reading import parse_json, printable
+
 
 class RunLog:
     """Appends one JSON object per line to ``log.jsonl`` and tells people the lines meant for them.
@@ -40,7 +42,7 @@ class RunLog:
                 error.filename = error.filename or str(self._path)  # a failed write names none
                 raise
         if message:
-            self._say(message)
+            self._say(printable(message))
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Read the events back; a line that a killed process left half-written is passed over."""
@@ -49,7 +51,7 @@ class RunLog:
         with self._path.open(encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 try:
-                    event = json.loads(line)
+                    event = parse_json(line)
                 except ValueError:
                     continue
                 if isinstance(event, dict):

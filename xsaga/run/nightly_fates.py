@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from xsaga.catalog.cut_steps import PhotometricFlag
 from xsaga.config import FootprintConfig
@@ -17,6 +16,7 @@ from xsaga.errors import XsagaError
 from xsaga.paths import ListPaths, RunPaths, TilePaths, placed
 from xsaga.run.folder import read_run_config
 from xsaga.run.nightly_changes import FAILED, FAILS_CUTS, NOT_LISTED, OUTSIDE, RUN_GONE, WAITS
+from xsaga.run.run_tables import read_run_table
 from xsaga.run.session import Session, configured_footprint, footprint_files
 from xsaga.run.tile import WAITING
 from xsaga.sky.footprint import Footprint
@@ -83,7 +83,7 @@ def _known(ids: pd.Series, listed: ListPaths, run: RunPaths) -> Iterator[pd.Data
 
 
 def _some(path: Path, columns: list[str], ids: pd.Series) -> pd.DataFrame:
-    table: pd.DataFrame = pq.read_table(path, columns=columns).to_pandas()
+    table = read_run_table(path, columns)
     return table[table["source_id"].isin(ids)]
 
 

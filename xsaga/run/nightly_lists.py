@@ -7,7 +7,6 @@ a night may end anywhere.
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -25,12 +24,21 @@ from xsaga.paths import (
     flush_names,
     is_leftover,
 )
+from xsaga.reading import printable, read_json, reason_of
 from xsaga.run.list_names import ListName
 from xsaga.run.log import RunLog
 from xsaga.run.nightly_tiles import link
 
-_NEEDED = ("run", "complete", "inputs", "targets", "failed", "weights", "ranking")
-"""Facts of a list that the next night asks for."""
+_NEEDED = {
+    "run": str,
+    "inputs": str,
+    "complete": bool,
+    "targets": int,
+    "failed": dict,
+    "weights": dict,
+    "ranking": dict,
+}
+"""Facts of a list that the next night asks for, and their types."""
 
 
 def list_names(paths: NightlyPaths) -> list[ListName]:
@@ -108,15 +116,20 @@ def newest_list(paths: NightlyPaths) -> PublishedList | None:
         return None
     files = paths.list(str(names[-1]))
     try:
-        facts = json.loads(files.summary_json.read_text(encoding="utf-8"))
-        found = PublishedList(names[-1], files, facts)
-        _ = [facts[name] for name in _NEEDED]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        facts = read_json(files.summary_json)
+        if not isinstance(facts, dict):
+            raise ValueError("it is no object")
+        for name, kind in _NEEDED.items():
+            if type(facts.get(name)) is not kind:
+                raise ValueError(f"{name} is missing or no {kind.__name__}")
+        if Path(facts["run"]).name != facts["run"] or facts["run"] in ("", ".", ".."):
+            raise ValueError(f"{printable(facts['run'])!r} is no name of a run folder")
+    except (OSError, ValueError) as error:
         raise RunError(
-            f"{files.summary_json}: cannot be read ({error}); restore it, or move "
+            f"{files.summary_json}: cannot be read ({reason_of(error)}); restore it, or move "
             f"{files.folder} out of {paths.lists} to go on from the list before"
         ) from None
-    return found
+    return PublishedList(names[-1], files, facts)
 
 
 def publish(paths: NightlyPaths, name: ListName, log: RunLog) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from xsaga.errors import RunError
+from xsaga.parquet_files import write_table
 from xsaga.paths import ListPaths, NightlyPaths, RunPaths, placed
 from xsaga.run.list_names import ListName
 from xsaga.run.nightly_changes import (
@@ -32,6 +32,7 @@ from xsaga.run.nightly_keys import read_key
 from xsaga.run.nightly_lists import PublishedList
 from xsaga.run.nightly_summary import NightSummary, loss_warning, reasons, tier_counts
 from xsaga.run.nightly_tiles import CarriedOver, TileTally
+from xsaga.run.run_tables import read_run_table
 from xsaga.run.session import Session
 from xsaga.run.stages import jobs_of
 from xsaga.run.status import run_status
@@ -200,7 +201,7 @@ def _changes(
     settings = _ranking(night.session)
     causes = Causes(
         order,
-        _why_by_tile(pd.read_parquet(last.paths.tiles), tiles, same_weights=same_weights),
+        _why_by_tile(_tiles_of(last.paths), tiles, same_weights=same_weights),
         base_rate=settings["base_rate"] != last.facts["ranking"].get("base_rate"),
         ranking=settings != last.facts["ranking"],
         p_tolerance=tolerance,
@@ -208,6 +209,12 @@ def _changes(
     was = fates(added, last.paths, paths.run(last.run))
     is_now = fates(removed, ListPaths(paths.next_list), night.session.paths)
     return list_changes(before, after, was, is_now, causes)
+
+
+def _tiles_of(place: ListPaths) -> pd.DataFrame:
+    facts = (*_TILE_COLUMNS, "imaging")
+    kinds = pa.schema([("pixel", pa.int64()), *((name, pa.string()) for name in facts)])
+    return read_run_table(place.tiles, kinds.names, schema=kinds)
 
 
 def _why_by_tile(
@@ -306,7 +313,7 @@ def _summary(
 def _not_targets(place: ListPaths) -> dict[str, int]:
     if not place.not_targets.is_file():
         return {}
-    counts = pd.read_parquet(place.not_targets, columns=["reason"])["reason"].value_counts()
+    counts = read_run_table(place.not_targets, ["reason"])["reason"].value_counts()
     return {str(reason): int(count) for reason, count in counts.items()}
 
 
@@ -347,5 +354,4 @@ def _peak_memory_mib() -> float:
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    with placed(path) as temporary:
-        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+    write_table(path, table.replace_schema_metadata(None))

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xsaga.catalog.crossmatch import nearest_within
 from xsaga.catalog.identifiers import IdKind
 from xsaga.errors import EvaluationError, RunError
 from xsaga.model.score_flags import ScoreFlag
+from xsaga.parquet_files import read_frame, unreadable
 from xsaga.run.published_lists import PublishedLists
 from xsaga.sky.positions import chord, unit_vectors, valid_positions
 from xsaga.targets.provenance import Provenance
@@ -204,14 +204,9 @@ def _exported(path: Path | None, targetids: NDArray[np.int64]) -> pd.Series:
     """``source_id`` by the TARGETID of the export, of those TARGETIDs that occur."""
     if path is None:
         return pd.Series(np.empty(0, np.int64), pd.Index(np.empty(0, np.int64)))
-    try:
-        table = pq.read_table(path, columns=["source_id", "targetid"]).to_pandas()
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RunError(
-            f"{path}: cannot be read as a table of TARGETIDs ({reason}): give a target-ids.parquet "
-            "of an export, with --targetids"
-        ) from None
+    ids = pa.schema([("source_id", pa.int64()), ("targetid", pa.int64())])
+    advice = "give a target-ids.parquet of an export, with --targetids"
+    table = read_frame(path, unreadable(path, RunError, advice), ids.names, schema=ids)
     table = table[table["targetid"].isin(targetids)].drop_duplicates("targetid", keep="last")
     return pd.Series(table["source_id"].to_numpy(np.int64), pd.Index(table["targetid"]))
 

@@ -8,19 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 
 from xsaga.catalog.cuts import Cuts, apply_cuts, named_cuts
 from xsaga.catalog.matching import BrightObjects
 from xsaga.catalog.partition_summary import TileCount
+from xsaga.catalog.schema import SOURCE_SCHEMA
 from xsaga.catalog.sources import read_sources
 from xsaga.catalog.standard import ReadingNotes
 from xsaga.config import RunConfig
+from xsaga.parquet_files import write_table
 from xsaga.paths import TilePaths, placed
 from xsaga.run.base_rates import known_list_rate, with_base_rate
 from xsaga.run.exclusions import ExclusionFiles, SkyMasks, exclude
 from xsaga.run.folder import hash_inputs, mark_ranked, read_partition
+from xsaga.run.run_tables import read_run_columns, read_run_table
 from xsaga.run.session import Session, check_ranking, last_flags
 from xsaga.run.tile import WAITING, read_failures, read_scored
 from xsaga.sky.tiles import tile_pixels
@@ -38,7 +40,6 @@ from xsaga.targets.formats import FORMATS, write_targets
 from xsaga.targets.ranking import is_last, rank_sources
 from xsaga.targets.selection import Selection, select_targets
 from xsaga.targets.tiers import TierChoice
-from xsaga.tile_tables import read_table
 
 _AT_ONCE = 1 << 20
 """Sources whose positions are looked at in one go: ellipses are slow to ask for few."""
@@ -141,11 +142,12 @@ def _bright(tiles: Sequence[TilePaths], limit: float | None) -> BrightObjects | 
     if limit is None:
         return None
     parts = [
-        read_table(
+        read_run_table(
             tile.sources,
-            columns=["ra", "dec", "mag_r", "radius"],
-            filters=[("mag_r", "<", limit), ("radius", ">", 0)],
-        ).to_pandas()
+            ["ra", "dec", "mag_r", "radius"],
+            [("mag_r", "<", limit), ("radius", ">", 0)],
+            SOURCE_SCHEMA,
+        )
         for tile in tiles
     ]
     return BrightObjects.among(pd.concat(parts), limit) if parts else None
@@ -187,7 +189,7 @@ def _positions(tiles: Sequence[TilePaths]) -> Iterator[pa.Table]:
     """Read where all sources are and their MASKBITS, many tiles at once."""
     parts: list[pa.Table] = []
     for tile in tiles:
-        parts.append(read_table(tile.sources, columns=["ra", "dec", "maskbits"]))
+        parts.append(read_run_columns(tile.sources, ["ra", "dec", "maskbits"], SOURCE_SCHEMA))
         if sum(part.num_rows for part in parts) >= _AT_ONCE:
             yield pa.concat_tables(parts)
             parts = []
@@ -250,9 +252,8 @@ def _warn_of_unscored(
 
 def _write_beside(session: Session, selection: Selection, area: UsableArea) -> None:
     paths = session.paths
-    with placed(paths.not_targets) as temporary:
-        table = pa.Table.from_pandas(selection.not_targets, preserve_index=False)
-        pq.write_table(table.replace_schema_metadata(None), temporary, compression="zstd")
+    table = pa.Table.from_pandas(selection.not_targets, preserve_index=False)
+    write_table(paths.not_targets, table.replace_schema_metadata(None))
     # A bright galaxy lies within its own mask, an edge cuts cells: the map holds all targets.
     targets = selection.targets
     with_targets = area.with_cells(tile_pixels(targets["ra"], targets["dec"], area.order))

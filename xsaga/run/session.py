@@ -22,6 +22,7 @@ from xsaga.model.card import CARD_FILE
 from xsaga.model.scoring import ScoreFlag, Scorer, scorers_for
 from xsaga.model.weights import load_model, model_folder
 from xsaga.paths import RunPaths
+from xsaga.reading import escaped
 from xsaga.run.base_rates import check_base_rate, refuse_estimate
 from xsaga.run.folder import (
     RunRecord,
@@ -405,7 +406,7 @@ def _at_work(
     card = parts.scorer.card
 
     def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(escaped(text), highlight=False, markup=False, soft_wrap=True)
 
     log = RunLog(paths.log, say)
     log.event("begin", command=record.command, fingerprint=record.fingerprint)

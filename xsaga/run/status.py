@@ -17,6 +17,7 @@ from xsaga.run.folder import (
     read_record,
     read_run_config,
 )
+from xsaga.run.run_tables import read_run_table
 from xsaga.run.tile import (
     FAILURE_COLUMNS,
     TileJob,
@@ -240,7 +241,7 @@ def failure_table(paths: RunPaths) -> pd.DataFrame:
 
 
 def _not_targets(paths: RunPaths) -> dict[str, int]:
-    reasons = pd.read_parquet(paths.not_targets, columns=["reason"])["reason"].value_counts()
+    reasons = read_run_table(paths.not_targets, ["reason"])["reason"].value_counts()
     return {str(reason): int(count) for reason, count in reasons.sort_index().items()}
 
 

@@ -12,20 +12,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from xsaga.catalog.partition_summary import PartitionSummary
 from xsaga.catalog.schema import BANDS, SOURCE_SCHEMA
 from xsaga.catalog.sources import read_sources
 from xsaga.config import RunConfig
+from xsaga.errors import RunError
 from xsaga.imaging.cutouts import CutoutSource, CutoutSpec, CutoutStatus
 from xsaga.imaging.store import ArrivingCutouts, CutoutWriter
 from xsaga.model.images import ImageArray
 from xsaga.model.photometry import PHOTOMETRY_COLUMNS, catalog_photometry
 from xsaga.model.scoring import ScoreFlag, Scorer, Scores
+from xsaga.parquet_files import write_table
 from xsaga.paths import RunPaths, TilePaths
-from xsaga.tile_tables import read_table, write_table
+from xsaga.run.run_tables import read_run_table, run_table_metadata, run_table_rows
 
 FINGERPRINT_KEY = b"xsaga.fingerprint"
 FAILURE_COLUMNS = ("source_id", "ra", "dec", "status", "reason")
@@ -42,6 +43,23 @@ SCORE_COLUMNS = [
     "score_flags",
     "cutout_origin",
 ]
+
+SCORE_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("source_id", pa.int64()),
+        *((name, pa.float32()) for name in (*COVERAGE, "p_lowz", "p_lowz_std", LOGIT)),
+        ("score_flags", pa.int32()),
+        ("cutout_origin", pa.string()),
+    ]
+)
+FAILURE_SCHEMA: pa.Schema = pa.schema(
+    [
+        ("source_id", pa.int64()),
+        *((name, pa.float64()) for name in ("ra", "dec")),
+        *((name, pa.string()) for name in ("status", "reason")),
+    ]
+)
+"""Types of what is read back."""
 
 WAITING = "waiting"
 """Outcome of candidates that no score was made for yet, in lists published before all is done."""
@@ -89,26 +107,26 @@ def is_scored(job: TileJob) -> bool:
     if not job.paths.scores.is_file():
         return False
     try:
-        metadata = pq.read_schema(job.paths.scores).metadata or {}
-    except pa.ArrowException:  # its bytes rotted: it is made again
+        metadata = run_table_metadata(job.paths.scores)
+    except RunError:  # its bytes rotted: it is made again
         return False
-    return bool(metadata.get(FINGERPRINT_KEY, b"").decode() == job.fingerprint)
+    return metadata.get(FINGERPRINT_KEY, b"") == job.fingerprint.encode()
 
 
 def read_candidates(paths: TilePaths) -> pd.DataFrame:
     """Read the sources of a tile that passed the photometric cuts, in the order of their ids."""
-    candidates: pd.DataFrame = read_table(
-        paths.sources,
-        columns=["source_id", "ra", "dec"],
-        filters=[("photometric_flags", "==", 0)],
-    ).to_pandas()
-    return candidates
+    return _candidates(paths, ("source_id", "ra", "dec"))
+
+
+def _candidates(paths: TilePaths, columns: Sequence[str]) -> pd.DataFrame:
+    passed = [("photometric_flags", "==", 0)]
+    return read_run_table(paths.sources, columns, passed, SOURCE_SCHEMA)
 
 
 def count_failed_cuts(paths: TilePaths) -> int:
     """Count the sources of a tile that failed the photometric cuts."""
-    flags = read_table(paths.sources, columns=["photometric_flags"])["photometric_flags"]
-    return int((flags.to_numpy() != 0).sum())
+    table = read_run_table(paths.sources, ["photometric_flags"], schema=SOURCE_SCHEMA)
+    return int((table["photometric_flags"] != 0).sum())
 
 
 def fetch_tile(
@@ -211,11 +229,7 @@ def write_scores(job: TileJob, index: pd.DataFrame, result: Scores) -> None:
 
 def _photometry(paths: TilePaths, source_id: NDArray[np.int64]) -> NDArray[np.float32]:
     """Give the photometry of some of a tile's candidates, in the order given."""
-    sources = read_table(
-        paths.sources,
-        columns=["source_id", *PHOTOMETRY_COLUMNS],
-        filters=[("photometric_flags", "==", 0)],
-    ).to_pandas()
+    sources = _candidates(paths, ("source_id", *PHOTOMETRY_COLUMNS))
     return catalog_photometry(sources.set_index("source_id").loc[source_id])
 
 
@@ -235,8 +249,8 @@ def take_scores(job: TileJob, made: TilePaths) -> None:
     made : TilePaths
         Files of the tile there, which is scored.
     """
-    _write(job.paths.failures, read_table(made.failures).to_pandas(), job.fingerprint)
-    _write(job.paths.scores, read_table(made.scores).to_pandas(), job.fingerprint)
+    _write(job.paths.failures, read_failures(made), job.fingerprint)
+    _write(job.paths.scores, read_scores(made), job.fingerprint)
 
 
 def carry_scores(job: TileJob, made: TilePaths | None) -> tuple[int, int]:
@@ -258,8 +272,8 @@ def carry_scores(job: TileJob, made: TilePaths | None) -> tuple[int, int]:
     candidates = read_candidates(job.paths)
     scores, failures = _no_scores(candidates.iloc[:0][["source_id"]]), _no_failures()
     if made is not None and made.scores.is_file():
-        scores = _of(read_table(made.scores).to_pandas(), candidates)
-        failures = _of(read_table(made.failures).to_pandas(), candidates)
+        scores = _of(read_scores(made), candidates)
+        failures = _of(read_failures(made), candidates)
         failures = failures[failures["status"] != WAITING]
     known = pd.concat([scores["source_id"], failures["source_id"]])
     waiting = candidates[~candidates["source_id"].isin(known)]
@@ -284,19 +298,23 @@ def _no_failures() -> pd.DataFrame:
 
 def count_scored(paths: TilePaths) -> int:
     """Count the scores of a tile that is scored."""
-    return int(pq.read_metadata(paths.scores).num_rows)
+    return run_table_rows(paths.scores)
 
 
 def count_unfamiliar(paths: TilePaths) -> int:
     """Count the scores of a tile that are flagged UNFAMILIAR."""
-    flags = read_table(paths.scores, columns=["score_flags"])["score_flags"].to_numpy()
-    return int(np.count_nonzero(flags & ScoreFlag.UNFAMILIAR))
+    flags = read_run_table(paths.scores, ["score_flags"], schema=SCORE_SCHEMA)["score_flags"]
+    return int(np.count_nonzero(flags.to_numpy() & ScoreFlag.UNFAMILIAR))
 
 
 def read_failures(paths: TilePaths) -> pd.DataFrame:
     """Read the candidates of a tile that could not be scored, with the reason."""
-    failures: pd.DataFrame = read_table(paths.failures).to_pandas()
-    return failures
+    return read_run_table(paths.failures, schema=FAILURE_SCHEMA)[list(FAILURE_COLUMNS)]
+
+
+def read_scores(paths: TilePaths) -> pd.DataFrame:
+    """Read the scores of a tile that is scored; scores of earlier versions lack the logit."""
+    return read_run_table(paths.scores, schema=SCORE_SCHEMA)
 
 
 def read_scored(tiles: Sequence[TilePaths]) -> pd.DataFrame:
@@ -317,7 +335,7 @@ def read_scored(tiles: Sequence[TilePaths]) -> pd.DataFrame:
         read_sources(paths.sources)
         .query("photometric_flags == 0")
         .merge(
-            read_table(paths.scores).to_pandas().drop(columns=LOGIT, errors="ignore"),
+            read_scores(paths).drop(columns=LOGIT, errors="ignore"),
             on="source_id",
             validate="one_to_one",
         )

@@ -17,6 +17,7 @@ from xsaga.errors import CatalogError
 from xsaga.imaging.cutouts import CutoutSource, CutoutStatus
 from xsaga.imaging.store import CutoutWriter, StoreDtype, read_cutouts
 from xsaga.paths import placed
+from xsaga.run.run_tables import read_run_table
 from xsaga.run.tile import why_unusable
 from xsaga.run.training_folder import TrainingPaths
 from xsaga.sky.tiles import tile_pixels
@@ -236,7 +237,7 @@ def forget_failed(paths: TrainingPaths, wanted: pd.DataFrame) -> int:
         part = paths.part(number)
         if not part.cutout_index.is_file():
             continue
-        status = pd.read_parquet(part.cutout_index, columns=["status"])["status"]
+        status = read_run_table(part.cutout_index, ["status"])["status"]
         if (status == CutoutStatus.FAILED).any():
             part.cutout_index.unlink()
             forgotten += 1

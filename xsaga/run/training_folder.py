@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from xsaga.errors import RunError
+from xsaga.json_values import from_json
 from xsaga.paths import RunPaths, TilePaths, placed
+from xsaga.reading import read_json, reason_of
 from xsaga.targets.provenance import installed_versions
 
 FETCHING, LEARNING = "cutouts", "training"
@@ -139,14 +141,16 @@ def read_record(paths: TrainingPaths) -> TrainingRecord:
         It is not there, or damaged.
     """
     try:
-        return TrainingRecord(**json.loads(paths.record.read_text(encoding="utf-8")))
+        return from_json(TrainingRecord, read_json(paths.record))
     except FileNotFoundError:
         raise RunError(
             f"{paths.folder} is no training folder: it has no {paths.record.name}; begin one with "
             "`xsaga train … --out FOLDER`"
         ) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"cannot read {paths.record}: {error}; choose another --out") from None
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"cannot read {paths.record}: {reason_of(error)}; choose another --out"
+        ) from None
 
 
 def begin_or_resume(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from astropy.io.registry import IORegistryError
 from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from xsaga.errors import FootprintError
-from xsaga.sky.fits_files import truncation_refused
+from xsaga.fits_structure import checked_fits
+from xsaga.reading import parsing, shortened
 from xsaga.sky.positions import check_radius, chord, unit_vectors, valid_positions
 from xsaga.sky.region import Shape, digest
+from xsaga.text_tables import read_ecsv
 
 DEFAULT_TILE_RADIUS = 1.6
 """Degrees; the DESI focal plane reaches about this far from the centre of a tile."""
@@ -95,7 +97,10 @@ class DesiTiles(Shape):
                     f"DESI tiles {path}: it has no tile {named}{more}: check the tile ids"
                 )
             tile_ids, ra, dec = tile_ids[rows], ra[rows], dec[rows]
-        return cls(tile_ids, ra, dec, radius)
+        try:
+            return cls(tile_ids, ra, dec, radius)
+        except FootprintError as error:
+            raise FootprintError(f"{error} ({path})") from None
 
     def inside(self, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> NDArray[np.bool_]:
         """See `Region.inside`."""
@@ -128,16 +133,17 @@ class DesiTiles(Shape):
 
 
 def _read_table(path: Path) -> Table:
-    file_format = "ascii.ecsv" if path.suffix.lower() == ".ecsv" else "fits"
-    try:
-        with truncation_refused():
-            return Table.read(path, format=file_format)
-    except (OSError, ValueError, TypeError, KeyError, IORegistryError) as error:
-        reason = str(error).partition("\n")[0]
-        raise FootprintError(
+    def describe(reason: str) -> FootprintError:
+        return FootprintError(
             f"DESI tiles {path}: cannot be read ({reason}): give a table in FITS or ECSV with the "
             "columns TILEID, RA and DEC"
-        ) from error
+        )
+
+    with parsing(describe), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on units and the like: they do not concern positions
+        if path.suffix.lower() == ".ecsv":
+            return read_ecsv(path)
+        return Table.read(checked_fits(path), format="fits")
 
 
 def _numbers(table: Table, name: str, path: Path, kinds: str = "iuf") -> NDArray[np.generic]:
@@ -145,8 +151,8 @@ def _numbers(table: Table, name: str, path: Path, kinds: str = "iuf") -> NDArray
     found = [column for column in table.colnames if column.upper() == name]
     if not found:
         raise FootprintError(
-            f"DESI tiles {path}: column {name} is missing (it has {', '.join(table.colnames)}): "
-            "give a table with TILEID, RA and DEC"
+            f"DESI tiles {path}: column {name} is missing "
+            f"(it has {shortened(', '.join(table.colnames))}): give a table with TILEID, RA and DEC"
         )
     column = table[found[0]]
     if column.dtype.kind not in kinds or column.ndim != 1:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xsaga.errors import FootprintError
+from xsaga.reading import read_text, reason_of, shortened
 from xsaga.sky.pixel_regions import HealpixPixels
 from xsaga.sky.polygon import Polygon
 from xsaga.sky.shapes import Box, Circle
@@ -22,8 +23,11 @@ Words = str | Sequence[float]
 PIXEL_LIST = re.compile(r"\s*\d+/[\d\s,/]*")
 """A list of pixels, as opposed to the name of a file with one."""
 
-PIXEL_WORD = re.compile(r"(?:(?P<order>\d+)/)?(?P<pixel>\d+)", re.ASCII)
+PIXEL_WORD = re.compile(r"(?:(?P<order>\d{1,2})/)?(?P<pixel>\d{1,18})", re.ASCII)
 """``ORDER/PIXEL``, or ``PIXEL`` of the order before."""
+
+MAX_PIXEL_LIST = 64 << 20
+"""Bytes of a text file of pixels: some five million of them."""
 
 
 def parse_circle(words: Words) -> Circle:
@@ -65,9 +69,9 @@ def parse_healpix(words: str | Path) -> list[HealpixPixels]:
         return _pixel_regions(words, f"HEALPix pixels '{words}'")
     where = f"HEALPix pixels {words}"
     try:
-        text = Path(words).read_text(encoding="utf-8")
+        text = read_text(Path(words), MAX_PIXEL_LIST)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        reason = "not a text file" if isinstance(error, UnicodeDecodeError) else reason_of(error)
         raise FootprintError(
             f"{where}: cannot be read ({reason}): give ORDER/PIXEL,PIXEL… or a file of such words"
         ) from error
@@ -80,12 +84,17 @@ def _pixel_regions(text: str, where: str) -> list[HealpixPixels]:
     for word in text.replace(",", " ").split():
         match = PIXEL_WORD.fullmatch(word)
         if match is None or not (match["order"] or order):
-            raise FootprintError(f"{where}: '{word}' is not understood: give ORDER/PIXEL,PIXEL…")
+            raise FootprintError(
+                f"{where}: '{shortened(word, 40)}' is not understood: give ORDER/PIXEL,PIXEL…"
+            )
         order = match["order"] or order
         pixels.setdefault(int(order), []).append(int(match["pixel"]))
     if not pixels:
         raise FootprintError(f"{where}: the list is empty: give ORDER/PIXEL,PIXEL…")
-    return [HealpixPixels(order, np.array(some)) for order, some in pixels.items()]
+    try:
+        return [HealpixPixels(order, np.array(some)) for order, some in pixels.items()]
+    except FootprintError as error:
+        raise FootprintError(f"{where}: {error}") from None
 
 
 def _numbers(words: Words, kind: str, form: str) -> list[float]:

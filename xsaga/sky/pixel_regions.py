@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from abc import abstractmethod
 from dataclasses import InitVar, dataclass
 from functools import cached_property
@@ -15,9 +15,13 @@ from mocpy import MOC
 from numpy.typing import NDArray
 
 from xsaga.errors import FootprintError
-from xsaga.sky.fits_files import truncation_refused
+from xsaga.fits_structure import checked_fits
+from xsaga.reading import parsing, printable, read_json
 from xsaga.sky.region import Region, digest
 from xsaga.sky.tiles import DEEPEST_ORDER, tile_pixels
+
+N_DEEPEST = 12 * 4**DEEPEST_ORDER
+"""Pixels of the deepest order."""
 
 
 class PixelRegion(Region):
@@ -137,14 +141,18 @@ class MocRegion(PixelRegion):
         FootprintError
             When the file is missing, cannot be read as a MOC, or covers nothing.
         """
-        try:
-            moc = _read_json(path) if path.suffix.lower() == ".json" else _read_fits(path)
-        except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise FootprintError(
+
+        def describe(reason: str) -> FootprintError:
+            return FootprintError(
                 f"MOC {path}: cannot be read ({reason}): give a MOC in FITS or JSON"
-            ) from error
-        return cls(path.name, np.asarray(moc.to_depth29_ranges, np.int64).reshape(-1, 2))
+            )
+
+        with parsing(describe), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            moc = _read_json(path) if path.suffix.lower() == ".json" else _read_fits(path)
+            ranges = np.asarray(moc.to_depth29_ranges, np.int64).reshape(-1, 2)
+            _check_ranges(ranges)
+        return cls(path.name, ranges)
 
     def order_29_ranges(self) -> NDArray[np.int64]:
         """See `PixelRegion.order_29_ranges`."""
@@ -156,24 +164,68 @@ class MocRegion(PixelRegion):
 
 
 def _read_fits(path: Path) -> MOC:
-    """Read a MOC from FITS; looked at first because mocpy takes what is left of a cut file."""
-    with truncation_refused(), fits.open(path) as hdus:
-        hdus.verify("exception")
-    return MOC.load(path, "fits")
+    """Read a MOC from FITS; looked at first because mocpy takes what is left of a cut file.
+
+    Cells and ranges are taken from the table here: mocpy ends the process on some damaged files.
+    """
+    with fits.open(checked_fits(path), memmap=False) as hdus:
+        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)), None)
+        if table is None or not table.columns.names:
+            raise ValueError("no table in this FITS file")
+        header, values = table.header, np.asarray(table.data.field(0))
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        raise ValueError("its first column does not hold whole numbers")
+    if str(header.get("MOCDIM", "SPACE")).strip().upper() != "SPACE":
+        raise ValueError(f"MOCDIM is {printable(str(header['MOCDIM']))}: not of the sky alone")
+    ordering = str(header.get("ORDERING", "NUNIQ")).strip().upper()
+    numbers = values.astype(np.int64)
+    if ordering == "NUNIQ":
+        ranges = _ranges_of_uniq(numbers)
+    elif ordering == "RANGE" and len(numbers) % 2 == 0:
+        ranges = numbers.reshape(-1, 2)
+    else:
+        raise ValueError(f"ORDERING {printable(ordering)} of {len(numbers)} numbers")
+    _check_ranges(ranges, sorted_=False)
+    return MOC.from_depth29_ranges(max_depth=DEEPEST_ORDER, ranges=ranges.astype(np.uint64))
+
+
+def _ranges_of_uniq(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Ranges of order-29 pixels of cells 4 · 4^order + pixel (MOC 2.0, section 2.3.1.2)."""
+    if len(numbers) and numbers.min() < 4:
+        raise ValueError(f"{numbers.min()} is no NUNIQ number")
+    order = (np.frexp(numbers.astype(np.float64))[1].astype(np.int64) - 1) // 2 - 1
+    # a double rounds numbers just below a power of 4 up to it
+    order -= numbers < (4 << 2 * np.minimum(order, DEEPEST_ORDER))
+    if len(order) and order.max() > DEEPEST_ORDER:
+        raise ValueError(f"{numbers.max()} is no NUNIQ number")
+    pixels = numbers - (4 << 2 * order)
+    shift = 2 * (DEEPEST_ORDER - order)
+    return np.stack([pixels << shift, (pixels + 1) << shift], axis=1)
+
+
+def _check_ranges(ranges: NDArray[np.int64], *, sorted_: bool = True) -> None:
+    """Refuse ranges of order-29 pixels that leave the sky, are empty or overlap."""
+    begins, stops = ranges.T
+    if len(ranges) and (begins.min() < 0 or stops.max() > N_DEEPEST or (begins >= stops).any()):
+        raise ValueError("some of its cells are not on the sky")
+    if sorted_ and (begins[1:] < stops[:-1]).any():
+        raise ValueError("its cells overlap")
 
 
 def _read_json(path: Path) -> MOC:
     """Read a MOC from JSON; checked here because mocpy skips or wraps what it cannot use."""
-    cells = json.loads(path.read_text(encoding="utf-8"))
+    cells = read_json(path)
     if not isinstance(cells, dict):
         raise ValueError("not an object of lists of pixels by order")
     for name, pixels in cells.items():
         order = int(name) if name.isdecimal() else -1
         if not 0 <= order <= DEEPEST_ORDER or not isinstance(pixels, list):
-            raise ValueError(f'"{name}" is not an order from 0 to 29 with a list of pixels')
+            raise ValueError(
+                f'"{printable(name[:40])}" is not an order from 0 to 29 with a list of pixels'
+            )
         for pixel in pixels:
             if type(pixel) is not int or not 0 <= pixel < 12 * 4**order:
-                raise ValueError(f"order {order} has no pixel {pixel}")
+                raise ValueError(f"order {order} has no pixel {printable(str(pixel)[:40])}")
     return MOC.from_json(cells)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any, Final
 
 from xsaga.errors import TargetsError
+from xsaga.json_values import from_json
 
 PACKAGES: Final = (
     "astropy",
@@ -143,15 +144,14 @@ class Provenance:
 
         Raises
         ------
-        KeyError, TypeError
+        ValueError
             Something is missing or not of ours.
         """
         facts = {name: value for name, value in record.items() if name != "creator"}
-        facts["weights"] = WeightsRecord(**facts["weights"])
-        facts["inputs"] = tuple(InputFile(**each) for each in facts["inputs"])
-        facts["packages"] = tuple(facts["packages"].items())
-        facts["tiers"] = tuple(facts.get("tiers", ()))
-        return cls(**facts)
+        packages = facts.pop("packages", {})
+        if not isinstance(packages, dict) or not all(type(v) is str for v in packages.values()):
+            raise ValueError("packages must be an object of texts")
+        return replace(from_json(cls, facts), packages=tuple(packages.items()))
 
     def items(self) -> list[tuple[str, str]]:
         """Name and text of each fact, for formats that know only that."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from xsaga.errors import TargetsError
+from xsaga.parquet_files import read_columns, unreadable
 from xsaga.paths import RunPaths
+from xsaga.reading import parse_json, reason_of
+from xsaga.targets.columns import COLUMNS
 from xsaga.targets.provenance import Provenance
-from xsaga.targets.write_parquet import PROVENANCE_KEY
+from xsaga.targets.write_parquet import ARROW_TYPES, PROVENANCE_KEY
 
 LIST_FILE = "targets.parquet"
 
@@ -68,18 +69,20 @@ def read_target_list(where: Path, columns: Sequence[str] | None = None) -> Targe
             f"{where}: no {LIST_FILE} here: give a run folder with `--format parquet` among its "
             "formats (`xsaga rank RUN` writes the lists), or the file itself"
         )
+    describe = unreadable(path, TargetsError, "rank the run again")
+    schema = pa.schema([(column.name, ARROW_TYPES[column.dtype]) for column in COLUMNS])
+    content = read_columns(path, describe, columns, schema=schema)
     try:
-        schema = pq.read_schema(path)
-        provenance = Provenance.from_dict(
-            json.loads((schema.metadata or {})[PROVENANCE_KEY.encode()])
-        )
-        wanted = schema.names if columns is None else list(columns)
-        if absent := [name for name in wanted if name not in schema.names]:
-            raise TargetsError(f"{path}: no column {', '.join(absent)}: rank the run again")
-        return TargetList(path, pq.read_table(path, columns=wanted).to_pandas(), provenance)
-    except (KeyError, TypeError, ValueError) as error:
+        metadata = content.schema.metadata or {}
+        if PROVENANCE_KEY.encode() not in metadata:
+            raise ValueError(f"no {PROVENANCE_KEY} in its metadata")
+        record = parse_json(metadata[PROVENANCE_KEY.encode()])
+        if not isinstance(record, dict):
+            raise ValueError(f"{PROVENANCE_KEY} is no object")
+        provenance = Provenance.from_dict(record)
+    except ValueError as error:
         raise TargetsError(
-            f"{path}: not a target list of xsaga ({error}): give the targets.parquet of a run"
+            f"{path}: not a target list of xsaga ({reason_of(error)}): give the targets.parquet of "
+            "a run"
         ) from None
-    except (OSError, pa.ArrowException) as error:
-        raise TargetsError(f"{path}: cannot be read ({error}); rank the run again") from None
+    return TargetList(path, content.to_pandas(ignore_metadata=True), provenance)

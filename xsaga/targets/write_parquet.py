@@ -20,7 +20,7 @@ from xsaga.targets.write_votable import votable_header
 PROVENANCE_KEY = "xsaga.provenance"
 """Key of the file's metadata under which provenance stands as JSON."""
 
-_ARROW_TYPES = {
+ARROW_TYPES = {
     "i2": pa.int16(),
     "i4": pa.int32(),
     "i8": pa.int64(),
@@ -58,7 +58,7 @@ def write_parquet(path: Path, targets: pd.DataFrame, provenance: Provenance) -> 
     for column in columns:
         if column.is_text:  # astropy asks for the width of strings
             metadata[f"table::len::{column.name}"] = str(text_width(targets[column.name]))
-    schema = pa.schema([(c.name, _ARROW_TYPES[c.dtype]) for c in columns], metadata=metadata)
+    schema = pa.schema([(c.name, ARROW_TYPES[c.dtype]) for c in columns], metadata=metadata)
     table = pa.Table.from_pandas(targets, schema=schema, preserve_index=False)
     pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
 

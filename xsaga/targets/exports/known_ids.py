@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xsaga.errors import TargetsError
+from xsaga.parquet_files import open_parquet, read_frame, unreadable
+from xsaga.reading import parsing
 
 KNOWN_IDS_FILE = "target-ids.parquet"
 """Name of such a table in an export."""
@@ -29,19 +31,13 @@ def read_known_ids(path: Path) -> pd.DataFrame:
     TargetsError
         It cannot be read or is no such table.
     """
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise TargetsError(f"{path}: cannot be read as a table of TARGETIDs ({reason})") from None
-    held = {field.name: str(field.type) for field in table.schema}
+    advice = f"give the {KNOWN_IDS_FILE} of an earlier export"
+    describe = unreadable(path, TargetsError, advice)
+    with parsing(describe), open_parquet(path) as file:
+        held = {field.name: str(field.type) for field in file.schema_arrow}
     if any(held.get(name) != "int64" for name in _SCHEMA.names):
-        raise TargetsError(
-            f"{path}: has no int64 columns source_id and targetid: give the {KNOWN_IDS_FILE} of an "
-            "earlier export"
-        )
-    known: pd.DataFrame = table.select(_SCHEMA.names).to_pandas()
-    return known
+        raise TargetsError(f"{path}: has no int64 columns source_id and targetid: {advice}")
+    return read_frame(path, describe, _SCHEMA.names)
 
 
 def secondary_ids(export: Path) -> int:
