@@ -91,7 +91,7 @@ def fastest_engine(
     if len(engines) == 1:
         return engines[0]
     key = {
-        "processor": _processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "versions": {name: _version(name) for name in ("xsaga", "torch", "numpy", *engines[1:])},
         "model": [model.card.name, model.card.version, model.card.sha256],
@@ -218,7 +218,7 @@ def _agree(
     return logits and distance
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """Name the processor, as far as the system tells."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
