@@ -47,9 +47,7 @@ def main() -> None:
     print(f"Python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__};")
     print(f"{options.images} images in half precision, {len(model.networks)} members:")
     print(f"{cost.flops / 1e6:.0f} MFLOP and {cost.bytes / 1e6:.0f} MB of layers for each image\n")
-    print(
-        "| engine | batch | bare, images/s | memory | disk | disk of bare | disk of plain torch |"
-    )
+    print("| engine | batch | bare, images/s | memory | disk | disk of bare | of plain torch |")
     print("|---|---|---|---|---|---|---|")
     print(f"| plain torch, float32 | 64 | {plain:.0f} | | | | |")
     for what, rate in rates.items():

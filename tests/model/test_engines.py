@@ -55,12 +55,14 @@ def test_openvino_gives_the_scores_of_torch_with_distances_and_photometry() -> N
     images[5] = 0
     photometry = np.random.default_rng(1).normal(20, 2, (6, 7))
     photometry[1, 2:] = np.nan
-    eager, other = (
-        Scorer(model, device="cpu", precision="float32", engine=name, batch_size=3).score(
-            images, photometry=photometry
-        )
+    scorers = [
+        Scorer(model, device="cpu", precision="float32", engine=name, batch_size=3)
         for name in ("eager", "openvino")
-    )
+    ]
+    eager, other = (scorer.score(images, photometry=photometry) for scorer in scorers)
+    alone, other_alone = (scorer.score(images) for scorer in scorers)
+    assert np.abs(alone.logit - eager.logit)[:4].min() > 0.1
+    np.testing.assert_allclose(other_alone.logit, alone.logit, atol=1e-4)
     assert np.isfinite(eager.logit[:4]).all()
     np.testing.assert_allclose(other.logit, eager.logit, atol=1e-4)
     np.testing.assert_allclose(other.distance, eager.distance, rtol=1e-4)

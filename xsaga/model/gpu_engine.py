@@ -43,7 +43,7 @@ class GpuEngine:
         shape = (self.batch_size, step.members + 2)
         self._answers = [torch.empty(shape, pin_memory=True) for _ in range(self.slots)]
         self._done = [torch.cuda.Event() for _ in range(self.slots)]  # type: ignore[no-untyped-call]
-        self._graphs: dict[torch.dtype, _Graph | None] = {}
+        self._graphs: dict[tuple[torch.dtype, bool], _Graph | None] = {}
 
     def start(
         self, slot: int, pixels: torch.Tensor, photometry: torch.Tensor | None, grid: Grid | None
@@ -74,12 +74,13 @@ class GpuEngine:
         return answer
 
     def _run(self, seen: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
-        if seen.dtype not in self._graphs:
+        kind = (seen.dtype, known is None)
+        if kind not in self._graphs:
             try:
-                self._graphs[seen.dtype] = _Graph(self._step, seen, known, self._computing)
+                self._graphs[kind] = _Graph(self._step, seen, known, self._computing)
             except RuntimeError:  # something that cannot be captured: launched one by one then
-                self._graphs[seen.dtype] = None
-        graph = self._graphs[seen.dtype]
+                self._graphs[kind] = None
+        graph = self._graphs[kind]
         return _stepped(self._step, seen, known) if graph is None else graph(seen, known)
 
 

@@ -92,8 +92,11 @@ class OpenVinoEngine:
         """Begin a batch; see `Engine.start`."""
         request, (images, *known) = self._requests[slot]
         images.copy_(pixels if grid is None else resample(pixels, *grid))
-        if photometry is not None:
-            known[0].copy_(photometry)
+        for quantities in known:
+            if photometry is None:
+                quantities.fill_(torch.nan)
+            else:
+                quantities.copy_(photometry)
         request.start_async()
 
     def finish(self, slot: int) -> NDArray[np.float32]:
