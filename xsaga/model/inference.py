@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 import numpy as np
@@ -197,6 +197,33 @@ class BatchedNetworks:
             while in_flight:
                 finish_first()
         return answers
+
+    def bare_loop(self, images: NDArray[np.floating]) -> Callable[[], None]:
+        """Give a call that runs the engine on images that lie in its buffers, to measure it.
+
+        Parameters
+        ----------
+        images : ndarray, shape (N, bands, size, size)
+            At least a batch of them is run, and as many batches as they fill.
+        """
+        engine = self.engine
+        buffers = [self._buffer(images) for _ in range(engine.slots)]
+        for buffer in buffers:
+            _fill(buffer, images[: engine.batch_size])
+        batches = -(-len(images) // engine.batch_size)
+        unknown = None
+        if self._quantities:
+            unknown = torch.full((engine.batch_size, self._quantities), torch.nan)
+
+        def work() -> None:
+            for number in range(batches + engine.slots):
+                slot = number % engine.slots
+                if number >= engine.slots:
+                    engine.finish(slot)
+                if number < batches:
+                    engine.start(slot, buffers[slot], unknown, None)
+
+        return work
 
     def _buffer(self, images: ImageArray) -> torch.Tensor:
         """Make a place on the host for one batch."""

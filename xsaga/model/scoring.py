@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -258,6 +259,16 @@ class Scorer:
             distance=distance,
             flags=flags,
         )
+
+    def bare_loop(self, images: NDArray[np.floating]) -> Callable[[], None]:
+        """Give a call that runs the engine on images that lie in its buffers, to measure it.
+
+        Parameters
+        ----------
+        images : ndarray, shape (N, bands, size, size)
+            Of the model's size; at least a batch of them is run, and as many batches as they fill.
+        """
+        return self._networks.bare_loop(images)
 
 
 def scorers_for(
