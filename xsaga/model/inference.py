@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from xsaga.errors import ModelError
 from xsaga.model.batch_step import BatchStep
 from xsaga.model.device import Precision
 from xsaga.model.engines import Engine, EngineName, Grid, make_engine
@@ -18,6 +21,10 @@ from xsaga.model.network import CutoutNetwork
 from xsaga.model.novelty import FeatureSpace
 from xsaga.model.photometry import checked_photometry
 from xsaga.model.preprocess import Stretch
+from xsaga.reading import reason_of
+
+READERS = 12
+"""Threads that read for a GPU: each reads and checks some 10,000 cutouts a second."""
 
 _EMPTY = -1
 """What `BatchStep` says of an image that holds nothing but zeros."""
@@ -84,7 +91,9 @@ class BatchedNetworks:
         self._members, self._quantities = step.members, step.quantities
         self._one_at_a_time = Lock()  # the slots of an engine are those of one caller
         self._tells_unfamiliar = feature_space is not None
-        self._pinned = device.type == "cuda"
+        self._device, self._pinned = device, device.type == "cuda"
+        # One thread reads more than a CPU computes; a GPU waits for a dozen.
+        self._readers = ThreadPoolExecutor(READERS) if self._pinned else None
         self.engine: Engine = make_engine(
             engine, step, device=device, precision=precision, size=size, batch_size=batch_size
         )
@@ -186,20 +195,44 @@ class BatchedNetworks:
                     finish_first()
                 slot = free[0]
                 chosen = slice(start, min(start + size, count))
-                read = images[chosen if rows is None else rows[chosen]]
-                if not _any_pixel(read):  # candidates without a cutout: nothing to run on
-                    continue
-                _fill(buffers[slot], read)
+                if not self._read(images, rows, chosen, buffers[slot]):
+                    continue  # candidates without a cutout: nothing to run on
                 known = None if given is None else self._beside(given, start)
                 engine.start(slot, buffers[slot], known, to_grid)
                 in_flight.append((free.popleft(), start))
-        finally:  # nothing is in flight when the buffers go, whatever has failed
             while in_flight:
                 finish_first()
+        except RuntimeError as error:
+            raise ModelError(
+                f"the networks cannot be run on {self._device} ({reason_of(error)}); "
+                "use a smaller batch_size, another engine or another device"
+            ) from error
+        finally:  # nothing is in flight when the buffers go, whatever has failed
+            for slot, _ in in_flight:
+                with suppress(RuntimeError):  # it is told already
+                    engine.finish(slot)
         return answers
 
+    def _read(
+        self, images: ImageArray, rows: NDArray[np.int64] | None, chosen: slice, to: torch.Tensor
+    ) -> bool:
+        """Read a batch into a buffer; False if no image of it holds anything but zeros."""
+        count = chosen.stop - chosen.start
+        step = count if self._readers is None else -(-count // READERS)
+
+        def read(start: int) -> bool:
+            part = slice(chosen.start + start, min(chosen.start + start + step, chosen.stop))
+            given = images[part if rows is None else rows[part]]
+            with np.errstate(over="ignore"):  # too large for float32: not finite, found later
+                to.numpy()[start : start + len(given)] = given
+            return _any_pixel(given)
+
+        to[count:] = 0
+        mapped = map if self._readers is None else self._readers.map
+        return any(list(mapped(read, range(0, count, step))))
+
     def bare_loop(self, images: NDArray[np.floating]) -> Callable[[], None]:
-        """Give a call that runs the engine on images that lie in its buffers, to measure it.
+        """Give a call that runs the engine on images that lie on its device, to measure it.
 
         Parameters
         ----------
@@ -209,11 +242,13 @@ class BatchedNetworks:
         engine = self.engine
         buffers = [self._buffer(images) for _ in range(engine.slots)]
         for buffer in buffers:
-            _fill(buffer, images[: engine.batch_size])
+            self._read(images, None, slice(0, min(len(images), engine.batch_size)), buffer)
+        buffers = [buffer.to(self._device) for buffer in buffers]
         batches = -(-len(images) // engine.batch_size)
         unknown = None
         if self._quantities:
             unknown = torch.full((engine.batch_size, self._quantities), torch.nan)
+            unknown = unknown.to(self._device)
 
         def work() -> None:
             for number in range(batches + engine.slots):
@@ -242,10 +277,3 @@ class BatchedNetworks:
 def _any_pixel(images: NDArray[np.floating]) -> bool:
     """Whether any image holds anything but zeros; a few pixels tell of most that do."""
     return bool(images[..., ::16, ::16].any() or images.any())
-
-
-def _fill(buffer: torch.Tensor, images: NDArray[np.floating]) -> None:
-    """Put images into a batch, and zeros after them."""
-    with np.errstate(over="ignore"):  # too large for float32: not finite, found later
-        buffer.numpy()[: len(images)] = images
-    buffer[len(images) :] = 0

@@ -10,26 +10,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from xsaga.config import RunConfig
 from xsaga.errors import ConfigError
 from xsaga.imaging.brick_speed import BrickSpeed, measure_bricks, write_noise_bricks
 from xsaga.imaging.brick_tree import LocalTree
-from xsaga.imaging.cutouts import CutoutBatch, CutoutSpec, CutoutStatus
-from xsaga.imaging.store import CutoutWriter, read_cutouts
+from xsaga.imaging.cutouts import CutoutSpec
 from xsaga.model.device import processor_name
-from xsaga.model.engine_trial import drawn_images
-from xsaga.model.scoring import Scorer
-from xsaga.paths import TilePaths
+from xsaga.model.weights import load_model
 from xsaga.run.imaging import BrickShare, brick_share
+from xsaga.run.scoring_speed import ScoringSpeed, measure_scoring
 from xsaga.run.session import open_scorers
 from xsaga.run.survey_time import Speeds, Survey, SurveyTime, duration, survey_time
 from xsaga.sky.brick_grid import BRICK_SIZE
 
-LEAST_IMAGES, LEAST_SECONDS = 256, 2.0
-"""Cutouts that are stored and scored, and how long scoring is measured at least."""
+LEAST_IMAGES, BATCHES, ROUNDS = 32, 4, 2
+"""Cutouts that are stored and scored: batches, which hold some at least; and how often."""
 
 BRICK_AREA = BRICK_SIZE**2
 """deg² of a brick's own sky."""
@@ -51,6 +48,10 @@ class BenchReport:
         Processes and memory for bricks.
     speeds : Speeds
         What was measured.
+    scoring : ScoringSpeed
+        What bounds the speed of scoring.
+    plain : float
+        Images per second of the networks as they were trained, see `ScoringSpeeds`.
     survey : Survey
         What is to be done.
     time : SurveyTime
@@ -64,6 +65,8 @@ class BenchReport:
     imaging: str
     share: BrickShare
     speeds: Speeds
+    scoring: ScoringSpeed
+    plain: float
     survey: Survey
     time: SurveyTime
     note: str = ""
@@ -75,10 +78,12 @@ class BenchReport:
     def format(self) -> str:
         """Give all of it as text of some lines."""
         speeds, survey = self.speeds, self.survey
+        engine, plain = self.scoring.bare, self.plain
         lines = [
             f"machine    {self.machine}",
             *([f"           {self.note}"] if self.note else []),
-            f"scoring    {speeds.scored:,.0f} cutouts/s: {self.model}",
+            f"scoring    {speeds.scored:,.0f} cutouts/s from the store: {self.model}",
+            f"           {engine:,.0f} by the engine alone, {plain:,.0f} by plain torch",
             f"storing    {speeds.stored:,.0f} cutouts/s",
         ]
         if speeds.served is not None:
@@ -144,14 +149,24 @@ def run_bench(
         Something of the configuration cannot be used.
     """
     scorer = open_scorers(config.model)[0]
-    spec = CutoutSpec(scorer.card.size, scorer.card.pixel_scale, scorer.card.bands)
     share = brick_share(config.imaging.memory)
     busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     with tempfile.TemporaryDirectory(dir=folder, prefix=".bench-") as scratch:
-        stored, scored = _measure_model(config, scorer, spec, Path(scratch), clock)
+        scoring = measure_scoring(
+            load_model(config.model.weights),
+            {"": scorer},
+            images=-(-LEAST_IMAGES // scorer.batch_size) * scorer.batch_size * BATCHES,
+            rounds=ROUNDS,
+            dtype=config.store.dtype,
+            folder=Path(scratch),
+            clock=clock,
+        )
         bricks, where = _measure_imaging(config, share, Path(scratch), clock)
     speeds = Speeds(
-        scored=scored, stored=stored, bricks=bricks, on_gpu=scorer.device.type == "cuda"
+        scored=scoring.scorers[""].store,
+        stored=scoring.stored,
+        bricks=bricks,
+        on_gpu=scorer.device.type == "cuda",
     )
     return BenchReport(
         machine=f"{_processors()}, {os.cpu_count()} cores, torch {torch.__version__} "
@@ -161,41 +176,12 @@ def run_bench(
         imaging=where,
         share=share,
         speeds=speeds,
+        scoring=scoring.scorers[""],
+        plain=scoring.plain,
         survey=survey,
         time=survey_time(survey, speeds),
         note=f"other work was going on (load {busy:.1f}): it is faster alone" if busy > 1 else "",
     )
-
-
-def _measure_model(
-    config: RunConfig,
-    scorer: Scorer,
-    spec: CutoutSpec,
-    folder: Path,
-    clock: Callable[[], float],
-) -> tuple[float, float]:
-    """Cutouts stored and scored per second."""
-    count = -(-LEAST_IMAGES // scorer.batch_size) * scorer.batch_size
-    paths = TilePaths(folder / "tile")
-    batch = CutoutBatch(
-        index=np.arange(count),
-        images=drawn_images(scorer.card, count).astype(np.float32),
-        coverage=np.ones((count, len(spec.bands)), np.float32),
-        status=np.full(count, CutoutStatus.OK, np.int8),
-        reason=[""] * count,
-        origin=["noise"] * count,
-    )
-    begun = clock()
-    with CutoutWriter(paths, np.arange(count), spec, config.store.dtype) as writer:
-        writer.put(batch)
-    stored = count / (clock() - begun)
-    cutouts = read_cutouts(paths).checked
-    scorer.score(cutouts)  # warms up
-    begun, scored = clock(), 0
-    while (passed := clock() - begun) < LEAST_SECONDS:
-        scorer.score(cutouts)
-        scored += count
-    return stored, scored / (passed or 1.0)
 
 
 def _measure_imaging(
