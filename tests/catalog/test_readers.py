@@ -234,7 +234,8 @@ def test_truncated_files(tmp_path: Path) -> None:
         path.write_bytes(whole[: len(whole) // 2])
         with pytest.raises(CatalogError, match=rf"catalog\.{suffix}: {message}"):
             read(path)
-    for suffix, message in (("fits.gz", "no binary table"), ("csv.gz", "cannot be read as CSV")):
+    for suffix in ("fits.gz", "csv.gz"):
+        message = f"cannot be read as {suffix.split('.')[0].upper()}: Compressed file ended"
         path = write(table, tmp_path, suffix)
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])

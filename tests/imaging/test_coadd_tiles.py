@@ -10,6 +10,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from tests.shared_data import shared
+from xsaga.fits_structure import IncompleteFitsError
 from xsaga.imaging.brick_cells import CELL, cells_in
 from xsaga.imaging.coadd_tiles import find_tiles
 from xsaga.imaging.fits_check import DAMAGE, check_complete
@@ -88,7 +89,6 @@ def test_tiles_that_could_not_be_quantized_are_read_too(tmp_path: Path) -> None:
     "options",
     [
         {"tile_shape": (1, 300)},
-        {"compression_type": "HCOMPRESS_1", "quantize_level": 16},
         {"compression_type": "GZIP_1", "quantize_level": 16},
     ],
 )
@@ -98,6 +98,14 @@ def test_other_kinds_are_left_to_astropy(tmp_path: Path, options: dict[str, obje
     plain = tmp_path / "b.fits"
     fits.PrimaryHDU(noise((300, 300))).writeto(plain)
     assert read_all(plain, ()) is None
+
+
+def test_a_compression_that_no_coadd_has_is_refused(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.fits.fz", noise((300, 300)), compression_type="HCOMPRESS_1", quantize_level=16
+    )
+    with pytest.raises(IncompleteFitsError, match="compressed by HCOMPRESS_1: known are RICE_1"):
+        read_all(path, ())
 
 
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyUserWarning")
