@@ -140,12 +140,14 @@ def test_images_without_pixels_are_not_run_and_have_no_score(
 def test_engines_that_cannot_be_used_are_refused(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ModelError, match="'fast': use auto, eager, openvino"):
+    with pytest.raises(ModelError, match="'fast': use auto, eager, compiled, openvino"):
         Scorer(model, engine="fast")  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="give the size"):
         BatchedNetworks(
             model.networks, model.card.stretch, device=CPU, precision="float32", engine="openvino"
         )
+    with pytest.raises(ModelError, match="'compiled' runs on a GPU, not on cpu"):
+        Scorer(model, device="cpu", engine="compiled")
     monkeypatch.delitem(sys.modules, "openvino", raising=False)
     monkeypatch.setattr("xsaga.model.openvino_engine.find_spec", lambda _: None)
     monkeypatch.setattr("xsaga.model.engines.find_spec", lambda _: None)
@@ -157,8 +159,9 @@ def test_engines_that_cannot_be_used_are_refused(
 @pytest.mark.parametrize(("eager", "other", "best"), [(2, 1, "openvino"), (1, 2, "eager")])
 def test_a_trial_takes_the_fastest(model: Model, eager: float, other: float, best: str) -> None:
     pytest.importorskip("openvino")
-    # The limit is asked for first, and between rounds; each round is two times of two engines.
-    ticks = chain([0.0], clock_ticks(eager, other))
+    # Two engines begin in no time, the limit is asked for, and between rounds, too; each round is
+    # two times of two engines.
+    ticks = chain([0.0] * 5, clock_ticks(eager, other))
     trial = try_engines(
         model,
         lambda name: ready(model, name),
@@ -169,6 +172,25 @@ def test_a_trial_takes_the_fastest(model: Model, eager: float, other: float, bes
     )
     assert trial.engine == best
     assert trial.rates["eager"] / trial.rates["openvino"] == pytest.approx(other / eager, rel=0.01)
+
+
+def test_an_engine_that_takes_long_to_begin_must_make_up_for_it(model: Model) -> None:
+    def best(beginning: float) -> str:
+        # Of 64 images in 2 s and in 1 s: MANY take 625 s and 312 s.
+        ticks = chain([0.0, 0.0, 0.0, beginning, 0.0], clock_ticks(2, 1))
+        trial = try_engines(
+            model,
+            lambda _: ready(model, "eager"),
+            ("eager", "openvino"),
+            device=CPU,
+            precision="float32",
+            clock=lambda: next(ticks),
+        )
+        assert trial.beginnings == {"eager": 0, "openvino": beginning}
+        return trial.engine
+
+    assert best(250) == "openvino"
+    assert best(350) == "eager"
 
 
 def clock_ticks(eager: float, other: float) -> Iterator[float]:

@@ -11,6 +11,7 @@ from tests.toy_model import toy_model
 from xsaga.errors import ModelError
 from xsaga.imaging.cutouts import CutoutSpec
 from xsaga.model.device import PrecisionChoice, has_native_bf16, resolve_device, resolve_precision
+from xsaga.model.engines import EngineName
 from xsaga.model.network import Architecture
 from xsaga.model.preprocess import resample
 from xsaga.model.scoring import ScoreFlag, Scorer
@@ -214,14 +215,34 @@ def test_the_bits_of_flags_never_change() -> None:
 
 
 @needs_gpu
+@pytest.mark.parametrize("engine", ["eager", "compiled"])
 @pytest.mark.parametrize(
     ("precision", "tolerance"), [("float32", 1e-4), ("bf16", 0.02), ("float16", 0.01)]
 )
 def test_a_gpu_gives_the_scores_of_the_cpu(
-    full_model: Model, full_images: np.ndarray, precision: PrecisionChoice, tolerance: float
+    full_model: Model,
+    full_images: np.ndarray,
+    precision: PrecisionChoice,
+    tolerance: float,
+    engine: EngineName,
 ) -> None:
     wanted = Scorer(full_model, device="cpu", precision="float32").score(full_images)
-    scores = Scorer(full_model, device="cuda", precision=precision, batch_size=10).score(
-        full_images
-    )
+    scorer = Scorer(full_model, device="cuda", precision=precision, batch_size=10, engine=engine)
+    scores = scorer.score(full_images)
     np.testing.assert_allclose(scores.p_lowz, wanted.p_lowz, rtol=0, atol=tolerance)
+    again = scorer.score(full_images[::-1].copy())
+    np.testing.assert_array_equal(again.logit[::-1], scores.logit)
+
+
+@needs_gpu
+def test_a_gpu_reads_rotten_or_missing_images_as_a_cpu_does(full_model: Model) -> None:
+    images = np.random.default_rng(3).normal(0, 0.01, (50, 3, 144, 144)).astype(np.float16)
+    images[:20] = 0
+    images[30, 1, 3, 3] = np.nan
+    on_gpu, on_cpu = (
+        Scorer(full_model, device=device, precision="float32", batch_size=16).score(images)
+        for device in ("cuda", "cpu")
+    )
+    np.testing.assert_array_equal(np.isnan(on_gpu.logit), np.isnan(on_cpu.logit))
+    np.testing.assert_array_equal(on_gpu.flags, on_cpu.flags)
+    assert np.isnan(on_gpu.logit).sum() == 21

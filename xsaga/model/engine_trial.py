@@ -34,7 +34,10 @@ TOLERANCE: dict[Precision, float] = {"float32": 1e-3, "bf16": 0.3, "float16": 0.
 order 1 to 10: the rounding of float32 is 1e-5, of bf16 some 0.05."""
 
 IMAGES = 64
-"""That are drawn; each engine runs all of them in each round."""
+"""That are drawn at least; each engine runs all of them in each round."""
+
+MANY = 20_000
+"""Images for which an engine is chosen: some take long to begin."""
 
 ROUNDS = 3
 MOST_SECONDS = 4.0
@@ -52,14 +55,17 @@ class Trial:
 
     Parameters
     ----------
-    engine : {'eager', 'openvino'}
-        The fastest of those that are right.
-    rates : mapping of engine to float
+    engine : EngineName
+        The one of those that are right which is through `MANY` images first.
+    rates : mapping of EngineName to float
         Images per second of each engine that is right.
+    beginnings : mapping of EngineName to float
+        Seconds until its first batch was done.
     """
 
     engine: EngineName
     rates: Mapping[EngineName, float]
+    beginnings: Mapping[EngineName, float]
 
 
 def fastest_engine(
@@ -89,7 +95,9 @@ def fastest_engine(
         Where trials are remembered; ``engines`` in the user's cache folder if not given.
     """
     engines = installed_engines(device)
-    if len(engines) == 1 or precision != "float32":  # OpenVINO would round all it computes
+    if precision != "float32":  # OpenVINO would round all it computes
+        engines = tuple(name for name in engines if name != "openvino")
+    if len(engines) == 1:
         return engines[0]
     key = {
         "processor": processor_name(),
@@ -111,7 +119,12 @@ def fastest_engine(
     trial = try_engines(model, make, engines, device=device, precision=precision)
     try:
         with placed(path) as temporary:
-            content = {"engine": trial.engine, "images_per_second": dict(trial.rates), "key": key}
+            content = {
+                "engine": trial.engine,
+                "images_per_second": dict(trial.rates),
+                "seconds_to_begin": dict(trial.beginnings),
+                "key": key,
+            }
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError:  # a home that cannot be written: tried again next time
         pass
@@ -147,7 +160,7 @@ def try_engines(
         What is scored with.
     make : callable
         Makes the networks ready on an engine.
-    engines : tuple of {'eager', 'openvino'}
+    engines : tuple of EngineName
         Which to try.
     device : torch.device
         Where.
@@ -156,7 +169,6 @@ def try_engines(
     clock : callable
         Gives seconds.
     """
-    images = drawn_images(model.card, IMAGES)
     exact = BatchedNetworks(
         model.networks,
         model.card.stretch,
@@ -164,16 +176,21 @@ def try_engines(
         precision="float32",
         feature_space=model.feature_space,
     )
-    wanted = exact.logits_and_distances(images)
+    drawn = drawn_images(model.card, IMAGES)
+    wanted = exact.logits_and_distances(drawn)
     ready: dict[EngineName, BatchedNetworks] = {}
+    beginnings: dict[EngineName, float] = {}
     for name in engines:
+        begun = clock()
         try:
             networks = make(name)
-            right = _agree(networks.logits_and_distances(images), wanted, TOLERANCE[precision])
+            right = _agree(networks.logits_and_distances(drawn), wanted, TOLERANCE[precision])
         except (RuntimeError, XsagaError):  # what a converter does not know, or was broken by
             right = False
         if right or name == engines[0]:
-            ready[name] = networks
+            ready[name], beginnings[name] = networks, round(clock() - begun, 2)
+    count = max(IMAGES, *(each.engine.batch_size for each in ready.values()))
+    images = np.resize(drawn, (count, *drawn.shape[1:]))
     seconds = dict.fromkeys(ready, np.inf)
     ends = clock() + MOST_SECONDS
     for _ in range(ROUNDS):
@@ -183,10 +200,13 @@ def try_engines(
             seconds[name] = min(seconds[name], clock() - begun)
         if clock() > ends:
             break
-    rates = {name: round(IMAGES / max(taken, 1e-9), 1) for name, taken in seconds.items()}
-    first = engines[0]
-    best = max(rates, key=lambda name: rates[name] / (1 if name == first else MARGIN))
-    return Trial(best, rates)
+    rates = {name: round(count / max(taken, 1e-9), 1) for name, taken in seconds.items()}
+
+    def taken(name: EngineName) -> float:
+        margin = 1 if name == engines[0] else MARGIN
+        return margin * (beginnings[name] + MANY / rates[name])
+
+    return Trial(min(rates, key=taken), rates, beginnings)
 
 
 def drawn_images(card: ModelCard, count: int) -> NDArray[np.float16]:
