@@ -45,6 +45,7 @@ from astropy.table import Table, vstack
 
 from xsaga.cli import main as xsaga_command
 from xsaga.paths import TEMPORARY_MARK, NightlyPaths, RunPaths, is_leftover
+from xsaga.targets.exports.placing import PREVIOUS_MARK
 
 PROCESSES, SHARED_MEMORY = Path("/proc"), Path("/dev/shm")  # noqa: S108
 EXPORTS = ("desi-targets", "desi-secondary", "regions", "hats")
@@ -176,9 +177,14 @@ def shared_memory() -> set[str]:
 
 
 def files_of(folder: Path) -> Iterator[Path]:
-    """Give all files below a folder; a list of the night in the making counts as temporary."""
+    """Give all files below a folder, but for what is in a folder in the making."""
+    making = (TEMPORARY_MARK, PREVIOUS_MARK)
     for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in (".next", ".spool")]
+        folders[:] = [
+            name
+            for name in folders
+            if name not in (".next", ".spool") and not any(mark in name for mark in making)
+        ]
         for name in names:
             yield Path(root) / name
 
@@ -278,9 +284,9 @@ def torture(leg: Leg, kills: int, chance: random.Random) -> Findings:
         last = number >= kills
         ahead = leg.stages[leg.stages.index(leg.where()) :]
         stage = chance.choice(ahead) if number % 2 else ""
-        wait = chance.uniform(0, sum(findings.seconds.get(name, 0.0) for name in ahead))
-        if stage:
-            wait = chance.uniform(0, findings.seconds.get(stage, 0.0))
+        whole = sum(findings.seconds.get(name, 0.0) for name in ahead)
+        # Twice the time, so that half of those that are left alone come to their end.
+        wait = chance.uniform(0, findings.seconds.get(stage, 0.0) if stage else 2 * whole)
         child, code = begin(leg), None
         moment = None if stage else time.monotonic() + wait
         while code is None and (last or moment is None or time.monotonic() < moment):

@@ -304,11 +304,11 @@ class ModelConfig:
             "PRECISION",
         ),
     )
-    engine: Literal["auto", "eager", "compiled", "openvino"] = _key(
+    engine: Literal["auto", "eager", "openvino"] = _key(
         "auto",
         KeyInfo(
-            "What runs the network: eager (torch), compiled (torch, on a GPU), openvino (on a "
-            "CPU), or auto: the fastest that is installed, by a trial that each machine does once.",
+            "What runs the network: eager (torch), openvino (on a CPU), or auto: the faster of "
+            "those installed, by a trial that each machine does once.",
             "--engine",
             "ENGINE",
             result=False,  # the engine that is chosen is recorded beside the configuration

@@ -5,7 +5,7 @@ import torch
 
 from tests.toy_model import TINY, toy_network
 from xsaga.errors import ModelError
-from xsaga.model.network import Architecture, PaddedConv, build_network, inference_copy
+from xsaga.model.network import Architecture, build_network, inference_copy
 
 CPU = torch.device("cpu")
 XRESNET = Architecture(kind="xresnet", stem_channels=4, stage_channels=(6, 8), stage_blocks=(1, 1))
@@ -64,13 +64,6 @@ def test_the_copy_for_scoring_gives_the_same_logits_and_leaves_the_original(
     torch.testing.assert_close(fused, wanted, rtol=1e-4, atol=1e-4)
     assert before.keys() == network.state_dict().keys()
     assert all(torch.equal(before[name], kept) for name, kept in network.state_dict().items())
-
-
-def test_channels_of_zeros_change_nothing() -> None:
-    torch.manual_seed(1)
-    conv, maps = torch.nn.Conv2d(3, 16, 5, stride=2, padding=2), torch.randn(2, 3, 31, 31)
-    with torch.no_grad():
-        torch.testing.assert_close(PaddedConv(conv)(maps), conv(maps))
 
 
 def test_the_centre_counts_more_than_the_edge() -> None:

@@ -11,7 +11,6 @@ from tests.toy_model import toy_model
 from xsaga.errors import ModelError
 from xsaga.imaging.cutouts import CutoutSpec
 from xsaga.model.device import PrecisionChoice, has_native_bf16, resolve_device, resolve_precision
-from xsaga.model.engines import EngineName
 from xsaga.model.network import Architecture
 from xsaga.model.preprocess import resample
 from xsaga.model.scoring import ScoreFlag, Scorer
@@ -215,7 +214,6 @@ def test_the_bits_of_flags_never_change() -> None:
 
 
 @needs_gpu
-@pytest.mark.parametrize("engine", ["eager", "compiled"])
 @pytest.mark.parametrize(
     ("precision", "tolerance"), [("float32", 1e-4), ("bf16", 0.02), ("float16", 0.01)]
 )
@@ -224,10 +222,9 @@ def test_a_gpu_gives_the_scores_of_the_cpu(
     full_images: np.ndarray,
     precision: PrecisionChoice,
     tolerance: float,
-    engine: EngineName,
 ) -> None:
     wanted = Scorer(full_model, device="cpu", precision="float32").score(full_images)
-    scorer = Scorer(full_model, device="cuda", precision=precision, batch_size=10, engine=engine)
+    scorer = Scorer(full_model, device="cuda", precision=precision, batch_size=10)
     scores = scorer.score(full_images)
     np.testing.assert_allclose(scores.p_lowz, wanted.p_lowz, rtol=0, atol=tolerance)
     again = scorer.score(full_images[::-1].copy())

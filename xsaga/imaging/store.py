@@ -165,10 +165,9 @@ class CutoutWriter:
         kept = kept[np.argsort(batch.index[kept])]
         rows, images = batch.index[kept], batch.images[kept]
         if self._dtype.itemsize == 2:
-            largest = np.finfo(np.float16).max
-            self._clipped[rows] = (np.abs(images) > largest).any(axis=(1, 2, 3))
-            images = images.clip(-largest, largest)
-        stored = images.astype(self._dtype)
+            stored, self._clipped[rows] = _in_half_precision(images)
+        else:
+            stored = images.astype(self._dtype)
         self._checksum[rows] = _checksums(stored)
         runs = np.flatnonzero(np.diff(rows) > 1) + 1
         try:
@@ -383,6 +382,20 @@ class CheckedImages:
                 "written (a damaged disk?); fetch the cutouts of this tile again"
             )
         return np.asarray(images)
+
+
+def _in_half_precision(
+    images: NDArray[np.float32],
+) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    """Round images, and tell which of them hold a pixel beyond the largest number there is."""
+    import torch  # rounds as numpy does, nine times as fast
+
+    largest = np.finfo(np.float16).max
+    clipped = np.zeros(len(images), bool)
+    if images.size and not max(images.max(), -images.min()) <= largest:  # or not a number
+        clipped = (np.abs(images) > largest).any(axis=(1, 2, 3))
+        images = images.clip(-largest, largest)
+    return torch.from_numpy(images).half().numpy(), clipped
 
 
 def _checksums(images: Iterable[NDArray[np.floating]]) -> NDArray[np.uint32]:

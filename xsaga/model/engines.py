@@ -18,12 +18,10 @@ from xsaga.model.batch_step import BatchStep
 from xsaga.model.device import Precision
 from xsaga.model.preprocess import resample
 
-EngineName = Literal["eager", "compiled", "openvino"]
-"""What runs a network: torch, operation by operation; torch's compiler, on a GPU; or OpenVINO, on a
-CPU. (Compiled for a CPU it takes minutes to begin, and is a tenth faster: `benchmarks/RESULTS.md`.)
-"""
+EngineName = Literal["eager", "openvino"]
+"""What runs a network: torch, operation by operation; or OpenVINO, on a CPU."""
 
-EngineChoice = Literal["auto", "eager", "compiled", "openvino"]
+EngineChoice = Literal["auto", "eager", "openvino"]
 """An engine, or the one that a measured trial finds the fastest (`xsaga.model.engine_trial`)."""
 
 Grid = tuple[float, float, int]
@@ -70,9 +68,9 @@ class Engine(Protocol):
 
 def installed_engines(device: torch.device) -> tuple[EngineName, ...]:
     """Name the engines that can run here on a device; torch first."""
-    if device.type == "cuda":
-        return ("eager", "compiled") if find_spec("triton") is not None else ("eager",)
-    return ("eager", "openvino") if find_spec("openvino") is not None else ("eager",)
+    if device.type == "cpu" and find_spec("openvino") is not None:
+        return ("eager", "openvino")
+    return ("eager",)
 
 
 def make_engine(
@@ -88,7 +86,7 @@ def make_engine(
 
     Parameters
     ----------
-    name : {'eager', 'compiled', 'openvino'}
+    name : {'eager', 'openvino'}
         Which.
     step : BatchStep
         What it runs, on `device`.
@@ -123,9 +121,7 @@ def make_engine(
     if device.type == "cuda":
         from xsaga.model.gpu_engine import GpuEngine
 
-        return GpuEngine(step, device=device, batch_size=batch_size, compiled=name == "compiled")
-    if name == "compiled":
-        raise ModelError(f"engine 'compiled' runs on a GPU, not on {device}: use eager or auto")
+        return GpuEngine(step, device=device, batch_size=batch_size)
     return EagerEngine(step, batch_size=batch_size)
 
 

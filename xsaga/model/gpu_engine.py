@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,8 +10,6 @@ from xsaga.model.batch_step import BatchStep
 from xsaga.model.device import exact_float32
 from xsaga.model.engines import Grid
 from xsaga.model.preprocess import resample
-
-_Step = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
 class GpuEngine:
@@ -31,9 +26,6 @@ class GpuEngine:
         Which GPU.
     batch_size : int, optional
         Images in a batch.
-    compiled : bool
-        Whether torch's compiler joins what lies between the convolutions: twice as fast, after
-        some 20 s, or some 5 s where it kept what it made before.
     """
 
     BATCH = 1024
@@ -42,18 +34,10 @@ class GpuEngine:
     slots = 3
 
     def __init__(
-        self,
-        step: BatchStep,
-        *,
-        device: torch.device,
-        batch_size: int | None = None,
-        compiled: bool = False,
+        self, step: BatchStep, *, device: torch.device, batch_size: int | None = None
     ) -> None:
         self.batch_size = batch_size or self.BATCH
-        self._device = device
-        whole = partial(_stepped, step)
-        # Whole or not at all: what runs in part otherwise would round in another way.
-        self._step = torch.compile(whole, dynamic=False, fullgraph=True) if compiled else whole
+        self._step, self._device = step, device
         self._copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._computing = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         shape = (self.batch_size, step.members + 2)
@@ -96,7 +80,7 @@ class GpuEngine:
             except RuntimeError:  # something that cannot be captured: launched one by one then
                 self._graphs[seen.dtype] = None
         graph = self._graphs[seen.dtype]
-        return self._step(seen, known) if graph is None else graph(seen, known)
+        return _stepped(self._step, seen, known) if graph is None else graph(seen, known)
 
 
 class _Graph:
@@ -104,7 +88,7 @@ class _Graph:
 
     def __init__(
         self,
-        step: _Step,
+        step: BatchStep,
         seen: torch.Tensor,
         known: torch.Tensor | None,
         stream: torch.cuda.Stream,
@@ -112,11 +96,11 @@ class _Graph:
         self._seen = seen.clone()
         self._known = None if known is None else known.clone()
         for _ in range(2):  # libraries set themselves up outside of the capture
-            step(self._seen, self._known)
+            _stepped(step, self._seen, self._known)
         stream.synchronize()
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
-            self._answer = step(self._seen, self._known)
+            self._answer = _stepped(step, self._seen, self._known)
 
     def __call__(self, seen: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
         self._seen.copy_(seen)

@@ -50,7 +50,7 @@ class BatchedNetworks:
         Images in a batch; what suits the engine if not given.
     feature_space : FeatureSpace, optional
         Of the first member, to tell how unfamiliar images are.
-    engine : EngineName
+    engine : {'eager', 'openvino'}
         What runs the members.
     size : int, optional
         Pixels on a side that the members see; engines other than torch need to know before.

@@ -7,15 +7,11 @@ import math
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from xsaga.model.architecture import Architecture
 from xsaga.model.foveal import FovealNetwork
 from xsaga.model.layers import ConvNorm, CutoutNetwork
 from xsaga.model.xresnet import WhitenedConv, XResNet
-
-WHOLE_CHANNELS = 8
-"""Channels that the matrix units of a GPU take at once: with fewer they stay idle."""
 
 __all__ = ["Architecture", "CutoutNetwork", "build_network", "inference_copy"]
 
@@ -54,30 +50,6 @@ def _fill(network: CutoutNetwork) -> None:
     nn.init.zeros_(network.head.bias)
 
 
-class PaddedConv(nn.Module):
-    """A convolution that is given channels of zeros beside those it has.
-
-    Parameters
-    ----------
-    conv : nn.Conv2d
-        With fewer input channels than `WHOLE_CHANNELS`.
-    """
-
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.more = WHOLE_CHANNELS - conv.in_channels
-        self.conv = copy.deepcopy(conv)
-        self.conv.in_channels = WHOLE_CHANNELS
-        padded = functional.pad(conv.weight.detach(), (0, 0, 0, 0, 0, self.more))
-        self.conv.weight = nn.Parameter(padded, requires_grad=False)
-
-    def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Convolve, (N, inputs, H, W)."""
-        padded = functional.pad(maps, (0, 0, 0, 0, 0, self.more))
-        convolved: torch.Tensor = self.conv(padded.contiguous(memory_format=torch.channels_last))
-        return convolved
-
-
 def inference_copy(
     network: CutoutNetwork, device: torch.device, dtype: torch.dtype
 ) -> CutoutNetwork:
@@ -101,7 +73,5 @@ def inference_copy(
     for module in list(fused.modules()):
         for name, child in module.named_children():
             if isinstance(child, ConvNorm | WhitenedConv):
-                conv = child.folded().to(dtype=dtype)
-                few = device.type == "cuda" and conv.in_channels < WHOLE_CHANNELS
-                setattr(module, name, PaddedConv(conv) if few else conv)
+                setattr(module, name, child.folded().to(dtype=dtype))
     return fused.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -85,7 +85,7 @@ class Scorer:
     batch_size : int, optional
         Images at a time; the scores do not depend on it (to 1e-5 in float32, 1e-3 in half
         precision). What suits the engine if not given.
-    engine : EngineChoice
+    engine : {'eager', 'openvino', 'auto'}
         What runs the networks; ``auto`` is what `xsaga.model.engine_trial` finds the fastest here.
 
     Attributes

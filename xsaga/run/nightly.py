@@ -182,6 +182,7 @@ def _night(
     inputs = _fingerprint(config, record, settings, hashes)
     same_inputs = last is not None and last.complete and last.inputs == inputs
     if last is not None and same_inputs and not _has_new_work(last, paths, settings, hashes):
+        remove_runs(paths.runs, {last.run})  # a night that was killed after it published left some
         return _nothing_new(settings, last)
     retrying = same_inputs and settings.retry_failed
     name, warning = next_name(last.name if last is not None else None, settings.night)

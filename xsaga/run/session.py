@@ -16,7 +16,7 @@ from xsaga.catalog.cuts import CUT_NAMES, Cuts, named_cuts
 from xsaga.catalog.readers import Catalog
 from xsaga.config import FootprintConfig, ImagingConfig, ModelConfig, RunConfig
 from xsaga.config_file import write_config
-from xsaga.errors import ConfigError, MissingExtraError, ModelError, RunError, XsagaError
+from xsaga.errors import ConfigError, MissingExtraError, RunError, XsagaError
 from xsaga.imaging.cutouts import CutoutSource
 from xsaga.model.card import CARD_FILE
 from xsaga.model.scoring import ScoreFlag, Scorer, scorers_for
@@ -298,8 +298,8 @@ def open_scorers(config: ModelConfig, before: RunRecord | None = None) -> tuple[
             batch_size=config.batch_size or None,
             engine=engine,
         )
-    except (MissingExtraError, ModelError) as missing:
-        if config.engine != "auto" or engine in ("auto", "eager"):
+    except MissingExtraError as missing:
+        if config.engine != "auto":
             raise
         raise RunError(
             f"what is there was scored with {engine}: {missing}, or choose another --engine and "
