@@ -14,12 +14,16 @@ from astropy.io import fits
 from healpy import nside2pixarea
 from rich.console import Console
 
+from tests.fault_plans import FaultMix, Outage
+from tests.formula_sky import FormulaSky
 from tests.small_nights import ORDER, TIERS, Nights, SmallArchive
 from tests.small_runs import SIZE
+from tests.survey_server import survey_server
 from tests.toy_model import TINY, toy_card, toy_network
 from xsaga.config import RunConfig
 from xsaga.config_file import with_values
 from xsaga.errors import ExitCode
+from xsaga.imaging.http_faults import UnreachableError
 from xsaga.model.weights import save_model
 from xsaga.run.nightly import NightSettings, run_night
 
@@ -347,6 +351,53 @@ def test_time_runs_out_and_the_next_night_goes_on(archive: SmallArchive, tmp_pat
         assert nights.summary()["carried_over"] == 0
     nights.assert_ledger_tells_the_lists()
     assert len(list((nights.folder / "runs").iterdir())) == 1
+
+
+def test_a_night_whose_service_goes_away_publishes_what_it_has(
+    archive: SmallArchive, tmp_path: Path
+) -> None:
+    nights = Nights.over(archive, tmp_path)
+    _, counts = np.unique(archive.tiles, return_counts=True)
+    gone = [Outage(after=int(counts[0]) + 2, seconds=1e6)]
+    faults = FaultMix(rate=0, seed=1, outages=tuple(gone))
+    (tmp_path / "empty").mkdir()
+    config = configuration(archive, nights)
+
+    def night(day: int, url: str, **more: object):
+        values = {
+            "imaging.files": "",
+            "imaging.service": url,
+            "imaging.layer": "xsaga-sim",
+            "imaging.rate": 1000.0,
+            "imaging.connections": 1,
+            "imaging.timeout": 2.0,
+            "imaging.retries": 1,
+            "imaging.max_outage": 0.02,
+        }
+        settings = NightSettings(date(2026, 11, day), **more)
+        with Path(os.devnull).open("w", encoding="utf-8") as file:
+            console = Console(file=file)
+            return run_night(with_values(config, values, "test"), nights.folder, settings, console)
+
+    with survey_server(
+        tmp_path / "empty", faults=faults, layer="xsaga-sim", sky=FormulaSky()
+    ) as server:
+        report = night(26, server.cutout_url, max_seconds=3600.0)
+        assert report.exit_code == ExitCode.OUT_OF_TIME
+        summary = nights.summary()
+        assert summary["tiles"]["scored"] == 1
+        assert summary["tiles"]["waiting"] == len(counts) - 1
+        (warning,) = [each for each in nights.events("warning") if "no usable answer" in str(each)]
+        assert "start again later to go on" in str(warning)
+        with pytest.raises(UnreachableError):  # all the time there is, and it is gone
+            night(27, server.cutout_url)
+        assert nights.names() == ["2026-11-26"]
+        faults.outages = ()
+        report = night(27, server.cutout_url, max_seconds=3600.0)
+    assert report.exit_code == ExitCode.OK
+    assert nights.summary()["tiles"]["kept"] == 1
+    assert nights.summary()["targets"] == len(archive.rows)
+    nights.assert_ledger_tells_the_lists()
 
 
 def test_many_nights_reconcile(archive: SmallArchive, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from tests.toy_model import TINY, toy_model
 from xsaga.config import RunConfig, StoreConfig
 from xsaga.errors import ImagingError
 from xsaga.imaging.cutouts import CutoutBatch, CutoutSpec, CutoutStatus, ImagingFiles
+from xsaga.imaging.http_faults import UnreachableError
 from xsaga.model.scoring import Scorer
 from xsaga.paths import TilePaths
 from xsaga.run.pipeline import GivenUpError, TileWork, run_tiles
@@ -190,6 +192,32 @@ def test_fetching_can_be_given_up_between_batches(scorer: Scorer, tmp_path: Path
     assert 20 < source.given < 50
     assert not job.paths.scores.exists()
     assert not job.paths.cutout_index.exists()
+
+
+class GoneSky(DrawnSky):
+    """Gives nothing until it is closed, as a service does in an outage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = Event()
+
+    def cutouts(self, *_: object) -> Iterator[CutoutBatch]:
+        assert self.ended.wait(60), "nobody closed it"
+        raise UnreachableError("asking it was stopped")
+        yield
+
+    def close(self) -> None:
+        super().close()
+        self.ended.set()
+
+
+def test_fetching_can_be_given_up_while_nothing_arrives(scorer: Scorer, tmp_path: Path) -> None:
+    (job,) = make_jobs(tmp_path, (50,))
+    source, asked = GoneSky(), iter([False, True])
+    with pytest.raises(GivenUpError):
+        run_tiles([job], work(scorer, source, give_up=lambda: next(asked)))
+    assert source.closed
+    assert not list(tmp_path.rglob("*.tmp-*"))
 
 
 def test_an_interruption_closes_the_imaging_and_ends_the_threads(

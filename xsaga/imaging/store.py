@@ -391,9 +391,9 @@ def _in_half_precision(
     import torch  # rounds as numpy does, nine times as fast
 
     largest = np.finfo(np.float16).max
-    clipped: NDArray[np.bool_] = np.zeros(len(images), bool)
+    clipped = np.zeros(len(images), bool)
     if images.size and not max(images.max(), -images.min()) <= largest:  # or not a number
-        clipped = (np.abs(images) > largest).any(axis=(1, 2, 3))
+        clipped |= (np.abs(images) > largest).any(axis=(1, 2, 3))
         images = images.clip(-largest, largest)
     return torch.from_numpy(images).half().numpy(), clipped
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from xsaga.errors import RunError
 from xsaga.imaging.cutouts import CutoutStatus
+from xsaga.imaging.http_faults import UnreachableError
 from xsaga.paths import RunPaths, TilePaths, placed
 from xsaga.run.file_hashes import FileHashes
 from xsaga.run.folder import read_partition, read_record
@@ -91,7 +92,8 @@ def bring_tiles(
     """Bring all tiles to their scores, as far as time goes, doing only what is new.
 
     At least one tile is always finished, else one that takes longer than a night may would be
-    begun anew for ever.
+    begun anew for ever. Where time is limited and the imaging is not to be had for longer than is
+    waited for, the tiles that are left are not done.
 
     Parameters
     ----------
@@ -114,6 +116,7 @@ def bring_tiles(
     keys = KeyMaker(session, hashes)
     work: list[TileJob] = []
     prepared: set[TilePaths] = set()
+    gone = False
 
     def is_kept(job: TileJob) -> bool:
         prepared.add(job.paths)
@@ -136,12 +139,20 @@ def bring_tiles(
     with progress(TITLE, sum(job.n_candidates for job in work), session.console) as advance:
         for job in work:
             first = not (tally.rescored + tally.scored)
-            if deadline.has_passed() and not first:
+            if gone or (deadline.has_passed() and not first):
                 tally.undone.append(job)
             elif job.paths not in prepared and is_kept(job):
                 advance(job.n_candidates)
-            elif not _finish(job, keys, session, deadline, advance, tally, log, first=first):
-                tally.undone.append(job)
+            else:
+                try:
+                    done = _finish(job, keys, session, deadline, advance, tally, log, first=first)
+                except UnreachableError as error:
+                    if deadline.ends is None or first:  # nothing new, or time to wait for it
+                        raise
+                    done, gone = False, True
+                    log.event("warning", f"warning: {error}")
+                if not done:
+                    tally.undone.append(job)
     return tally
 
 

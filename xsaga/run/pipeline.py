@@ -27,6 +27,10 @@ AHEAD = 2
 """Tiles begun beyond those that are being scored; their cutouts wait on disk."""
 
 
+LOOK_S = 1.0
+"""Seconds between two looks at `TileWork.give_up` while nothing arrives."""
+
+
 class GivenUpError(Exception):
     """Fetching was ended by `TileWork.give_up`; the tile is not done."""
 
@@ -137,7 +141,13 @@ class _Line:
     def finish_first(self, done: Callable[[TileJob], None]) -> None:
         """Wait for the first tile; one whose stored cutouts are damaged is begun anew."""
         tile, fetched, scored = self.in_flight[0]
-        wait((fetched, scored), return_when=FIRST_EXCEPTION)
+        while True:
+            ended = wait((fetched, scored), LOOK_S, return_when=FIRST_EXCEPTION)
+            failed = any(future.exception() is not None for future in ended.done)
+            if failed or not ended.not_done:
+                break
+            if not fetched.done() and self.work.give_up():  # also while it waits for a server
+                raise GivenUpError
         try:
             if fetched.done():
                 fetched.result()
