@@ -176,6 +176,8 @@ def test_paths_that_lead_elsewhere_are_refused(published, tree, path) -> None:
         with pytest.raises(ImagingError, match="no part of a path in a brick tree"):
             tree(server).fetch(path)
         assert server.seen == []
+    with pytest.raises(ImagingError, match="no part of a path in a brick tree"):
+        LocalTree(published / "data" / "dr9").fetch(path)
 
 
 @pytest.mark.parametrize(

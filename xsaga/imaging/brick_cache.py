@@ -21,6 +21,7 @@ from xsaga.imaging.brick_tree import (
     ROOT,
     SOUTH,
     BrickTable,
+    checked_parts,
     read_brick_table,
     region_table_path,
 )
@@ -33,7 +34,6 @@ from xsaga.imaging.kept_files import KeptFiles
 PUBLIC_DR9_ROOT = "https://portal.nersc.gov/cfs/cosmo/data/legacysurvey/dr9/"
 """Where the survey publishes release 9 (https://www.legacysurvey.org/dr9/files/)."""
 
-_COMPONENT = re.compile(r"[A-Za-z0-9~][A-Za-z0-9~._+-]*")
 _RELEASE = re.compile(r"dr[0-9]+(\.[0-9]+)?")
 
 
@@ -80,7 +80,7 @@ class RemoteTree:
         host = parts.hostname if parts.port is None else f"{parts.hostname}-{parts.port}"
         folders = [part for part in parts.path.split("/") if part]
         self._url = url.rstrip("/")
-        self._root = cache.joinpath(*_checked([host, *folders], shown(url)))
+        self._root = cache.joinpath(*checked_parts([host, *folders], shown(url)))
         self._server = PatientClient(http, "the brick tree")
         self._kept = KeptFiles(fits_fault, http.tell, now)
         releases = [part for part in folders if _RELEASE.fullmatch(part)]
@@ -158,7 +158,7 @@ class RemoteTree:
         ImagingError
             When the path leads out of the tree, or the cache cannot be written.
         """
-        local = self._root.joinpath(*_checked(path.split("/"), path))
+        local = self._root.joinpath(*checked_parts(path.split("/"), path))
         with self._locks.setdefault(path, threading.Lock()):
             if path in self._absent:
                 return None
@@ -236,11 +236,3 @@ def _is_bare(stream: BinaryIO) -> bool:
 def _no_fits_start(content: bytes) -> str:
     """Say why a file that begins so is no file of a brick tree."""
     return "" if content.startswith((b"SIMPLE  =", b"\x1f\x8b")) else "not a FITS file"
-
-
-def _checked(components: list[str], path: str) -> list[str]:
-    """Path components that stay where they belong."""
-    for component in components:
-        if not _COMPONENT.fullmatch(component):
-            raise ImagingError(f"{path!r}: '{component}' is no part of a path in a brick tree")
-    return components

@@ -9,6 +9,7 @@ Layout (https://www.legacysurvey.org/dr9/files/): below the root of a release li
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,7 @@ NORTH, SOUTH, ROOT = "north", "south", ""
 
 ALL_SKY_TABLE = "survey-bricks.fits.gz"
 _TABLES = "survey-bricks*.fits*"
+_PART = re.compile(r"[A-Za-z0-9~][A-Za-z0-9~._+-]*")
 _BRICK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,31}")
 """Names of bricks become names of folders and files."""
 
@@ -99,6 +101,20 @@ class BrickTree(Protocol):
 
     def close(self) -> None:
         """Give back connections."""
+
+
+def checked_parts(parts: Sequence[str], path: str) -> Sequence[str]:
+    """Give parts of a path that stay where they belong.
+
+    Raises
+    ------
+    ImagingError
+        When one leads elsewhere; the message repeats `path`.
+    """
+    for part in parts:
+        if not _PART.fullmatch(part):
+            raise ImagingError(f"{path!r}: '{part}' is no part of a path in a brick tree")
+    return parts
 
 
 def in_region(region: str, path: str) -> str:
@@ -244,8 +260,14 @@ class LocalTree:
         )
 
     def fetch(self, path: str) -> Path | None:
-        """Path of a file of the tree, None where it does not exist."""
-        local = self.root / path
+        """Path of a file of the tree, None where it does not exist.
+
+        Raises
+        ------
+        ImagingError
+            When the path leads out of the tree.
+        """
+        local = self.root.joinpath(*checked_parts(path.split("/"), path))
         return local if local.exists() else None
 
     def close(self) -> None:
