@@ -29,22 +29,27 @@ from xsaga.cli.run import base_config
     help="Area of the survey, deg².",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@config_options("imaging.bricks", "imaging.size", "imaging.memory", "store.dtype", "model")
+@config_options(
+    *("imaging.bricks", "imaging.service", "imaging.layer", "imaging.rate", "imaging.connections"),
+    *("imaging.size", "imaging.memory", "store.dtype", "model"),
+)
 def bench(where: str | None, sources: int, area: float, as_json: bool, **given: Any) -> None:
-    """Measure scoring, storing and bricks here, and say how long a survey will take.
+    """Measure scoring, storing and imaging here, and say how long a survey will take.
 
-    Give a configuration, or a run that is tiled: then it is that run's candidates that are counted.
-    Takes about a minute. Nothing of a run is changed.
+    Give a configuration, or a run that is tiled: then that run's candidates are counted, and some
+    of them are asked of its service, or a brick of them is downloaded. Without imaging, bricks of
+    noise are made and measured. Takes about a minute. Nothing of a run is changed.
     """
     from xsaga.paths import RunPaths
     from xsaga.run.bench import BRICK_AREA, run_bench
-    from xsaga.run.survey_of_run import survey_of_run
+    from xsaga.run.survey_of_run import some_positions, survey_of_run
     from xsaga.run.survey_time import Survey
 
     config = with_options(base_config(where), given)
-    survey = Survey(sources, max(1, round(area / BRICK_AREA)))
+    survey, positions = Survey(sources, max(1, round(area / BRICK_AREA))), None
     folder = Path(where) if where is not None and Path(where).is_dir() else None
     if folder is not None and RunPaths(folder).partition.is_file():
         survey = survey_of_run(RunPaths(folder), config.footprint.order)
-    report = run_bench(config, survey, folder=folder)
+        positions = some_positions(RunPaths(folder), config.footprint.order)
+    report = run_bench(config, survey, positions, folder=folder)
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else report.format())

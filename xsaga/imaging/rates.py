@@ -97,10 +97,15 @@ def brick_download_seconds(
     clock : callable
         Seconds on a clock that never goes back.
 
+    Returns
+    -------
+    float
+        0 where there is nothing to download: all is here, or the tree has no such brick.
+
     Raises
     ------
     ImagingError
-        When a file cannot be had, or there is nothing to download.
+        When a file cannot be had.
     UnreachableError
         When the server is gone for longer than is waited for.
     """
@@ -119,11 +124,7 @@ def brick_download_seconds(
             if not was_here:
                 seconds += took
                 downloaded += size
-    if not downloaded:
-        raise ImagingError(
-            f"{tree.name}: brick {brick.name} has nothing to download, so that takes no time"
-        )
-    return seconds * whole / downloaded
+    return seconds * whole / downloaded if downloaded else 0.0
 
 
 def _arrived(source: ServiceSource, ra: NDArray[np.float64], dec: NDArray[np.float64]) -> int:

@@ -6,20 +6,26 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from xsaga.config import RunConfig
+from xsaga.config import ImagingConfig, RunConfig
 from xsaga.errors import ConfigError
 from xsaga.imaging.brick_speed import BrickSpeed, measure_bricks, write_noise_bricks
 from xsaga.imaging.brick_tree import LocalTree
 from xsaga.imaging.cutouts import CutoutSpec
+from xsaga.imaging.rates import service_rate
+from xsaga.imaging.service import ServiceSource
 from xsaga.model.device import processor_name
 from xsaga.model.weights import load_model
-from xsaga.run.imaging import BrickShare, brick_share
+from xsaga.run.imaging import BrickShare, brick_share, open_imaging, open_tree
+from xsaga.run.imaging_choice import is_open
+from xsaga.run.imaging_costs import download_seconds
 from xsaga.run.scoring_speed import ScoringSpeed, measure_scoring
 from xsaga.run.session import open_scorers
 from xsaga.run.survey_time import Speeds, Survey, SurveyTime, duration, survey_time
@@ -27,6 +33,8 @@ from xsaga.sky.brick_grid import BRICK_SIZE
 
 LEAST_IMAGES, BATCHES, ROUNDS = 32, 4, 2
 """Cutouts that are stored and scored: batches, which hold some at least; and how often."""
+
+Positions = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 BRICK_AREA = BRICK_SIZE**2
 """deg² of a brick's own sky."""
@@ -126,6 +134,7 @@ def _advice(report: BenchReport) -> str:
 def run_bench(
     config: RunConfig,
     survey: Survey,
+    positions: Positions | None = None,
     *,
     folder: Path | None = None,
     clock: Callable[[], float] = time.perf_counter,
@@ -138,6 +147,8 @@ def run_bench(
         Model, imaging, memory.
     survey : Survey
         What is to be done.
+    positions : (RA, Dec), optional
+        Some of the sources, in degrees, at which a server is tried.
     folder : Path, optional
         Where the store is measured; by default the system's temporary folder.
     clock : callable
@@ -161,11 +172,13 @@ def run_bench(
             folder=Path(scratch),
             clock=clock,
         )
-        bricks, where = _measure_imaging(config, share, Path(scratch), clock)
+        imaging = _measure_imaging(config.imaging, positions, share, Path(scratch), clock)
     speeds = Speeds(
         scored=scoring.scorers[""].store,
         stored=scoring.stored,
-        bricks=bricks,
+        bricks=imaging.bricks,
+        downloaded=imaging.downloaded,
+        served=imaging.served,
         on_gpu=scorer.device.type == "cuda",
     )
     return BenchReport(
@@ -173,7 +186,7 @@ def run_bench(
         f"with {torch.get_num_threads()} threads",
         model=f"{scorer.card.name}, {scorer.card.members} networks on {scorer.device}, "
         f"{scorer.engine} in {scorer.precision}",
-        imaging=where,
+        imaging=imaging.where,
         share=share,
         speeds=speeds,
         scoring=scoring.scorers[""],
@@ -184,24 +197,67 @@ def run_bench(
     )
 
 
+@dataclass(frozen=True)
+class _Imaging:
+    """How fast cutouts are had, and from where."""
+
+    where: str
+    bricks: BrickSpeed | None = None
+    downloaded: float = 0.0
+    served: float | None = None
+
+
 def _measure_imaging(
-    config: RunConfig, share: BrickShare, folder: Path, clock: Callable[[], float]
-) -> tuple[BrickSpeed, str]:
-    """How fast bricks are decoded, and which."""
-    if config.imaging.service or config.imaging.files:
-        raise ConfigError("xsaga bench measures bricks: give --bricks PATH, or no imaging at all")
-    spec = CutoutSpec(config.imaging.size)
-    if config.imaging.bricks and "://" not in config.imaging.bricks:
-        where = f"those of {config.imaging.bricks}"
-        tree = LocalTree(Path(config.imaging.bricks))
+    config: ImagingConfig,
+    positions: Positions | None,
+    share: BrickShare,
+    folder: Path,
+    clock: Callable[[], float],
+) -> _Imaging:
+    """Measure what the configuration names, else bricks of noise."""
+    if config.files or is_open(config):
+        raise ConfigError("xsaga bench measures bricks or a service: give one of them, or neither")
+    config = replace(config, max_outage=0.0)
+    if config.service:
+        return _measure_service(config, positions, clock)
+    if config.bricks:
+        where = f"those of {config.bricks}"
+        tree = open_tree(config, lambda _: None)
     else:
         where = "full of noise, SIMULATED for this measurement"
         write_noise_bricks(folder / "bricks")
         tree = LocalTree(folder / "bricks")
-    speed = measure_bricks(
-        tree, spec, workers=share.workers, max_bytes=share.max_bytes, clock=clock
-    )
-    return speed, where
+    try:
+        known = positions or (np.zeros(0), np.zeros(0))
+        downloaded = download_seconds(tree, config.region, *known)
+        speed = measure_bricks(
+            tree,
+            CutoutSpec(config.size),
+            workers=share.workers,
+            max_bytes=share.max_bytes,
+            clock=clock,
+        )
+    finally:
+        tree.close()
+    return _Imaging(where, speed, downloaded)
+
+
+def _measure_service(
+    config: ImagingConfig, positions: Positions | None, clock: Callable[[], float]
+) -> _Imaging:
+    if positions is None:
+        raise ConfigError(
+            f"{config.service}: xsaga bench asks a service for cutouts of a run: give a RUN that "
+            "is tiled"
+        )
+    source = open_imaging(config, tell=lambda _: None)
+    try:
+        if not isinstance(source, ServiceSource):
+            raise ConfigError(f"{config.service}: no cutout service")
+        rate = service_rate(source, *positions, clock=clock)
+    finally:
+        source.close()
+    return _Imaging(f"{config.service}, at most {config.rate:g} requests/s", served=rate)
 
 
 def _processors() -> str:

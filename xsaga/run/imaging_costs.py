@@ -13,7 +13,7 @@ from xsaga.errors import ImagingError
 from xsaga.imaging.brick_cache import RemoteTree
 from xsaga.imaging.brick_index import open_regions
 from xsaga.imaging.brick_speed import measure_bricks
-from xsaga.imaging.brick_tree import image_path
+from xsaga.imaging.brick_tree import BrickTree
 from xsaga.imaging.cutouts import CutoutSource, CutoutSpec
 from xsaga.imaging.rates import brick_download_seconds, positions_needed, service_rate
 from xsaga.imaging.service import ServiceSource
@@ -86,7 +86,7 @@ class CostMeasures:
             source.close()
         tree = open_tree(self._now("bricks"), self.tell)
         try:
-            download = self._download(tree) if isinstance(tree, RemoteTree) else 0.0
+            download = download_seconds(tree, self.config.region, self.ra, self.dec)
             share = brick_share(self.config.memory)
             speed = measure_bricks(
                 tree,
@@ -101,13 +101,32 @@ class CostMeasures:
         basis += f", {download:.1f} s of it to download" if download else ""
         return Cost(survey.bricks * (download + speed.seconds[0]), basis)
 
-    def _download(self, tree: RemoteTree) -> float:
-        """Seconds to have a brick of the run; 0 where those that are tried are here already."""
-        for region in open_regions(tree, self.config.region):
-            numbers, depth = region.home(self.ra, self.dec)
-            for number in np.unique(numbers[depth > 0])[:TRIED].tolist():
-                brick = region.brick(number)
-                path = tree.root / image_path(brick.region, brick.name, "image", "r")
-                if not path.is_file():
-                    return brick_download_seconds(tree, brick)
+
+def download_seconds(
+    tree: BrickTree, region: str, ra: NDArray[np.float64], dec: NDArray[np.float64]
+) -> float:
+    """Measure how long a brick of some positions takes to download.
+
+    Parameters
+    ----------
+    tree : BrickTree
+        Where bricks are.
+    region : {'auto', 'north', 'south'}
+        As of the configuration.
+    ra, dec : ndarray of float64, shape (N,)
+        Degrees.
+
+    Returns
+    -------
+    float
+        Seconds; 0 where bricks are on this machine, or those that are tried are here already.
+    """
+    if not isinstance(tree, RemoteTree) or not len(ra):
         return 0.0
+    for each in open_regions(tree, region):
+        numbers, depth = each.home(ra, dec)
+        for number in np.unique(numbers[depth > 0])[:TRIED].tolist():
+            brick = each.brick(number)
+            if seconds := brick_download_seconds(tree, brick):
+                return seconds
+    return 0.0
