@@ -52,7 +52,7 @@ EXPORTS = ("desi-targets", "desi-secondary", "regions", "hats")
 WORK = ("begin", "tile", "fetch and score", "rank")
 RUN_STAGES = (*WORK, "report", "export")
 NIGHT_STAGES = (*WORK, "prepare the list", "publish")
-CHANGING = ("log.jsonl", ".lock", "summary.txt", "summary.json", "file-hashes.json")
+CHANGING = ("log.jsonl", ".lock", ".lock-owner", "summary.txt", "summary.json", "file-hashes.json")
 """Files that tell of the time that things took, or of the working itself."""
 
 
