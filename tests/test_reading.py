@@ -105,5 +105,13 @@ def test_json_and_toml_that_are_too_deep(tmp_path: Path) -> None:
         read_toml(path)
 
 
+@pytest.mark.parametrize("text", ["x" * 900_000, "a" + " " * 900_000, "a " * 400_000])
+def test_toml_of_one_long_line_does_not_take_its_square(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match="Expected '='"):  # it took an hour
+        read_toml(path)
+
+
 def test_a_long_message_is_cut() -> None:
     assert len(reason_of(ValueError("x" * 10_000))) < 400

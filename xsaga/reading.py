@@ -39,7 +39,7 @@ MAX_JSON = 128 << 20
 MAX_TOML = 1 << 20
 """Bytes of a TOML file, a thousand times those that are written by hand."""
 
-_LONG_KEY = re.compile(r"(?:[\w-]+[ \t]*\.[ \t]*){100}")
+_LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){100}")
 
 SHOWN = 300
 """Characters of another library's message, or of a value, that are worth showing."""
