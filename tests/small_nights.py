@@ -114,6 +114,7 @@ class Nights:
             *("--order", str(ORDER)),
             *("--device", "cpu"),
             *("--precision", "float32"),
+            *("--engine", "eager"),
             *("--batch-size", "16"),
             *("--format", "parquet"),
             *("--shred-radii", "0"),

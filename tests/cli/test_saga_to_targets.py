@@ -27,6 +27,7 @@ pytestmark = needs_shared
 RELEASE = "ls-dr9"
 R_MAX = 21.3
 CPU = ("--device", "cpu", "--precision", "float32")
+ENGINE = ("--engine", "eager")
 FEW_STEPS = ("--folds", 2, "--epochs", 3, "--batch-size", 8, "--learning-rate", 0.01)
 UNMEASURED = 4
 """So many galaxies have no redshift."""
@@ -129,7 +130,18 @@ def training(
 
 def run_over(catalog: Path, model: Path, out: Path, *options: object) -> pd.DataFrame:
     """Targets of a run, by identifier."""
-    words = ("--catalog", catalog, "--weights", model, "--cuts", "none", *EVERYONE, *CPU, *options)
+    words = (
+        "--catalog",
+        catalog,
+        "--weights",
+        model,
+        "--cuts",
+        "none",
+        *EVERYONE,
+        *CPU,
+        *ENGINE,
+        *options,
+    )
     result = xsaga("run", *words, "--out", out)
     assert result.exit_code == 0, result.stderr
     return targets_of(out).set_index("source_id").sort_index()

@@ -299,6 +299,7 @@ def configuration(archive: SmallArchive, nights: Nights) -> RunConfig:
         "model.weights": str(archive.weights),
         "model.device": "cpu",
         "model.precision": "float32",
+        "model.engine": "eager",
         "cuts.name": "none",
         "rank.tiers": TIERS,
         "rank.formats": ["parquet"],

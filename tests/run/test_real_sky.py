@@ -32,7 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     options = [
         *("--catalog", str(shared("realsky", "sweep", "sweep-realsky.fits"))),
         *("--cuts", "none", "--r-max", "21", "--weights", str(folder / "toy")),
-        *("--device", "cpu", "--precision", "float32"),
+        *("--device", "cpu", "--precision", "float32", "--engine", "eager"),
         *EVERYONE,
     ]
     tree = ["--bricks", str(shared("realsky")), "--release", "ls-dr9"]
