@@ -73,7 +73,13 @@ def open_parquet(
         raise ValueError("its counts of rows contradict each other")
     if metadata.num_rows > max(FEW_ROWS, MAX_ROWS_PER_BYTE * size):
         raise TooLargeError(f"it tells of {metadata.num_rows:,} rows in {size:,} bytes")
-    unpacked = _column_bytes(metadata, columns)
+    _check_columns(file, size, columns)
+    return file
+
+
+def _check_columns(file: pq.ParquetFile, size: int, columns: Sequence[str]) -> None:
+    """Refuse columns that are not there once, hold lists, or are out of proportion."""
+    unpacked = _column_bytes(file.metadata, columns)
     if unpacked > max(RATIO_FROM, MAX_RATIO * size):
         raise TooLargeError(f"its {size:,} bytes unpack to {unpacked:,}")
     names = file.schema_arrow.names
@@ -83,7 +89,6 @@ def open_parquet(
             raise ValueError(f"it has {how} column {printable(name)}")
         if pa.types.is_nested(file.schema_arrow.field(name).type):
             raise ValueError(f"column {printable(name)} holds lists, not one value a row")
-    return file
 
 
 def _column_bytes(metadata: pq.FileMetaData, columns: Sequence[str]) -> int:
@@ -150,10 +155,9 @@ def read_columns(
     with parsing(describe):
         with open_parquet(path) as file:
             own = file.schema_arrow
-        filtered = {name for name, _, _ in filters or ()}
-        wanted = list(own.names if columns is None else columns)
-        with open_parquet(path, [*dict.fromkeys([*wanted, *filtered])]) as file:
-            metadata = file.schema_arrow.metadata
+            wanted = list(own.names if columns is None else columns)
+            filtered = [name for name, _, _ in filters or ()]
+            _check_columns(file, path.stat().st_size, [*dict.fromkeys([*wanted, *filtered])])
         texts = [name for name in wanted if is_text(own.field(name).type)]
         table = pq.read_table(
             path,
@@ -172,7 +176,7 @@ def read_columns(
                 table = table.set_column(place, name, column.cast(plain))
         if schema is not None:
             table = conformed(table, schema)
-        return table.replace_schema_metadata(metadata)
+        return table.replace_schema_metadata(own.metadata)
 
 
 def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -129,14 +129,19 @@ def read_bytes(path: Path, limit: int) -> bytes:
     OSError, EOFError, zlib.error
         It cannot be read, or the gzip stream is damaged.
     """
+    size = path.stat().st_size
+    if size > limit:
+        raise TooLargeError(f"{size:,} bytes are more than the {limit:,} that are read")
+    return unpacked(_content(path, limit), limit)
+
+
+def _content(path: Path, limit: int) -> bytes:
+    """Read a file; a pipe, which has no size, no farther than the limit."""
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > limit:
-            raise TooLargeError(f"{size:,} bytes are more than the {limit:,} that are read")
         content = file.read(limit + 1)
-    if len(content) > limit:  # a pipe has no size
+    if len(content) > limit:
         raise TooLargeError(f"more than the {limit:,} bytes that are read")
-    return unpacked(content, limit)
+    return content
 
 
 def unpacked(content: bytes, limit: int = MAX_UNPACKED) -> bytes:
@@ -210,11 +215,7 @@ def read_json(path: Path, limit: int = MAX_JSON) -> Any:
     ValueError
         It is too large, not UTF-8 or not JSON.
     """
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise TooLargeError(f"more than the {limit:,} bytes that are read")
-    return parse_json(content)
+    return parse_json(_content(path, limit))
 
 
 def parse_json(content: str | bytes) -> Any:
@@ -242,11 +243,7 @@ def read_text(path: Path, limit: int) -> str:
     ValueError
         It is too large or not UTF-8.
     """
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise TooLargeError(f"more than the {limit:,} bytes that are read")
-    return content.decode("utf-8").replace("\r\n", "\n")
+    return _content(path, limit).decode("utf-8").replace("\r\n", "\n")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
