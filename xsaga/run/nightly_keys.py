@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from xsaga import __version__
-from xsaga.catalog.schema import SOURCE_SCHEMA
 from xsaga.config import RunConfig, result_settings
 from xsaga.imaging.brick_tree import brick_table_files
 from xsaga.json_values import from_json
@@ -21,9 +20,8 @@ from xsaga.model.photometry import PHOTOMETRY_COLUMNS
 from xsaga.paths import TilePaths, placed
 from xsaga.reading import read_json
 from xsaga.run.file_hashes import ABSENT, FileHashes
-from xsaga.run.run_tables import read_run_table
 from xsaga.run.session import Session
-from xsaga.run.tile import TileJob
+from xsaga.run.tile import TileJob, read_candidates
 
 _NOT_CONTENT = ("imaging.bricks", "imaging.files", "imaging.bricks_table", "imaging.min_coverage")
 """Keys of the imaging that say where, not what (files count by content), or matter to scores."""
@@ -129,12 +127,7 @@ class KeyMaker:
 
     def key(self, job: TileJob) -> TileKey:
         """Make the key of a tile as its files are now."""
-        table = read_run_table(
-            job.paths.sources,
-            ["source_id", "ra", "dec", *self._columns],
-            [("photometric_flags", "==", 0)],
-            SOURCE_SCHEMA,
-        )
+        table = read_candidates(job.paths, ("source_id", "ra", "dec", *self._columns))
         ra, dec = table["ra"].to_numpy(np.float64), table["dec"].to_numpy(np.float64)
         source_id = table["source_id"].to_numpy(np.int64)
         files = self._session.imaging.files(ra, dec, source_id)

@@ -32,7 +32,7 @@ from xsaga.run.nightly_keys import read_key
 from xsaga.run.nightly_lists import PublishedList
 from xsaga.run.nightly_summary import NightSummary, loss_warning, reasons, tier_counts
 from xsaga.run.nightly_tiles import CarriedOver, TileTally
-from xsaga.run.run_tables import read_run_table
+from xsaga.run.run_tables import count_reasons, read_run_table
 from xsaga.run.session import Session
 from xsaga.run.stages import jobs_of
 from xsaga.run.status import run_status
@@ -311,10 +311,7 @@ def _summary(
 
 
 def _not_targets(place: ListPaths) -> dict[str, int]:
-    if not place.not_targets.is_file():
-        return {}
-    counts = read_run_table(place.not_targets, ["reason"])["reason"].value_counts()
-    return {str(reason): int(count) for reason, count in counts.items()}
+    return count_reasons(place.not_targets) if place.not_targets.is_file() else {}
 
 
 def _warnings(session: Session) -> list[str]:

@@ -49,6 +49,12 @@ def read_run_columns(path: Path, columns: Sequence[str], schema: pa.Schema) -> p
     return read_columns(path, _damaged(path), columns, None, schema)
 
 
+def count_reasons(path: Path) -> dict[str, int]:
+    """Count the rows of a table by their `reason`, most first; raises as `read_run_table`."""
+    counts = read_run_table(path, ["reason"])["reason"].value_counts()
+    return {str(reason): int(count) for reason, count in counts.items()}
+
+
 def run_table_rows(path: Path) -> int:
     """Count the rows of a table; raises as `read_run_table`."""
     return count_rows(path, _damaged(path))

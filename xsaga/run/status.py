@@ -17,7 +17,7 @@ from xsaga.run.folder import (
     read_record,
     read_run_config,
 )
-from xsaga.run.run_tables import read_run_table
+from xsaga.run.run_tables import count_reasons
 from xsaga.run.tile import (
     FAILURE_COLUMNS,
     TileJob,
@@ -216,7 +216,7 @@ def run_status(paths: RunPaths) -> RunStatus:
             failed={str(outcome): int(count) for outcome, count in failed.items()},
             waiting=sum(len(read_candidates(job.paths)) for job in unscored),
             targets=ranked.targets,
-            not_targets=_not_targets(paths) if done else {},
+            not_targets=dict(sorted(count_reasons(paths.not_targets).items())) if done else {},
         ),
         tiles=len(scored) + len(unscored),
         tiles_fetched=len(scored) + n_fetched,
@@ -238,11 +238,6 @@ def failure_table(paths: RunPaths) -> pd.DataFrame:
     config, record = read_run_config(paths), read_record(paths)
     jobs = tile_jobs(paths, read_partition(paths), config, record.fingerprint)
     return _failures([job for job in jobs if is_scored(job)])
-
-
-def _not_targets(paths: RunPaths) -> dict[str, int]:
-    reasons = read_run_table(paths.not_targets, ["reason"])["reason"].value_counts()
-    return {str(reason): int(count) for reason, count in reasons.sort_index().items()}
 
 
 def _failures(scored: Sequence[TileJob]) -> pd.DataFrame:

@@ -29,20 +29,9 @@ from xsaga.paths import RunPaths, TilePaths
 from xsaga.run.run_tables import read_run_table, run_table_metadata, run_table_rows
 
 FINGERPRINT_KEY = b"xsaga.fingerprint"
-FAILURE_COLUMNS = ("source_id", "ra", "dec", "status", "reason")
 COVERAGE = [f"coverage_{band}" for band in BANDS]
 LOGIT = "logit"
 """Column of the scores for a later calibration; scores of earlier versions lack it."""
-
-SCORE_COLUMNS = [
-    "source_id",
-    *COVERAGE,
-    "p_lowz",
-    "p_lowz_std",
-    LOGIT,
-    "score_flags",
-    "cutout_origin",
-]
 
 SCORE_SCHEMA: pa.Schema = pa.schema(
     [
@@ -60,6 +49,8 @@ FAILURE_SCHEMA: pa.Schema = pa.schema(
     ]
 )
 """Types of what is read back."""
+
+SCORE_COLUMNS, FAILURE_COLUMNS = SCORE_SCHEMA.names, FAILURE_SCHEMA.names
 
 WAITING = "waiting"
 """Outcome of candidates that no score was made for yet, in lists published before all is done."""
@@ -113,12 +104,10 @@ def is_scored(job: TileJob) -> bool:
     return metadata.get(FINGERPRINT_KEY, b"") == job.fingerprint.encode()
 
 
-def read_candidates(paths: TilePaths) -> pd.DataFrame:
+def read_candidates(
+    paths: TilePaths, columns: Sequence[str] = ("source_id", "ra", "dec")
+) -> pd.DataFrame:
     """Read the sources of a tile that passed the photometric cuts, in the order of their ids."""
-    return _candidates(paths, ("source_id", "ra", "dec"))
-
-
-def _candidates(paths: TilePaths, columns: Sequence[str]) -> pd.DataFrame:
     passed = [("photometric_flags", "==", 0)]
     return read_run_table(paths.sources, columns, passed, SOURCE_SCHEMA)
 
@@ -223,13 +212,13 @@ def write_scores(job: TileJob, index: pd.DataFrame, result: Scores) -> None:
         read_candidates(job.paths), on="source_id", how="left", validate="one_to_one"
     )
     failures["status"] = [CutoutStatus(code).name.lower() for code in failures["status"]]
-    _write(job.paths.failures, failures[list(FAILURE_COLUMNS)], job.fingerprint)
+    _write(job.paths.failures, failures[FAILURE_COLUMNS], job.fingerprint)
     _write(job.paths.scores, table[~unusable][SCORE_COLUMNS], job.fingerprint)
 
 
 def _photometry(paths: TilePaths, source_id: NDArray[np.int64]) -> NDArray[np.float32]:
     """Give the photometry of some of a tile's candidates, in the order given."""
-    sources = _candidates(paths, ("source_id", *PHOTOMETRY_COLUMNS))
+    sources = read_candidates(paths, ("source_id", *PHOTOMETRY_COLUMNS))
     return catalog_photometry(sources.set_index("source_id").loc[source_id])
 
 
