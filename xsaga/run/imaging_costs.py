@@ -13,7 +13,7 @@ from xsaga.errors import ImagingError
 from xsaga.imaging.brick_cache import RemoteTree
 from xsaga.imaging.brick_index import open_regions
 from xsaga.imaging.brick_speed import measure_bricks
-from xsaga.imaging.brick_tree import BrickTree
+from xsaga.imaging.brick_tree import BrickTree, image_path
 from xsaga.imaging.cutouts import CutoutSource, CutoutSpec
 from xsaga.imaging.rates import brick_download_seconds, positions_needed, service_rate
 from xsaga.imaging.service import ServiceSource
@@ -127,6 +127,8 @@ def download_seconds(
         numbers, depth = each.home(ra, dec)
         for number in np.unique(numbers[depth > 0])[:TRIED].tolist():
             brick = each.brick(number)
+            if (tree.root / image_path(brick.region, brick.name, "image", "r")).is_file():
+                continue  # without reading it to compare its checksum
             if seconds := brick_download_seconds(tree, brick):
                 return seconds
     return 0.0
