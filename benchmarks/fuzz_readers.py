@@ -16,6 +16,7 @@ import pandas as pd
 from astropy.io import fits
 from astropy.table import Table
 
+from tests.footprint_files import write_footprints
 from tests.small_runs import make_small_sky, xsaga
 from tests.target_samples import provenance, ranked_targets
 from tests.toy_labels import make_toy_labels
@@ -251,7 +252,7 @@ def make_seeds(folder: Path) -> None:
     for name in ("labels", "excluded", "redshifts"):
         (folder / name).mkdir()
     _tables(folder)
-    _sky(folder / "sky")
+    write_footprints(folder / "sky")
     _bricks(folder)
     _models(folder)
     _runs(folder)
@@ -332,19 +333,6 @@ def _tables(folder: Path) -> None:
     (folder / "toml/columns.toml").write_text(
         '[columns]\nra = ["RA", "x"]\ndec = "DEC"\nflux_r = ["FLUX_R"]\n', encoding="utf-8"
     )
-
-
-def _sky(folder: Path) -> None:
-    from mocpy import MOC
-
-    moc = MOC.from_healpix_cells(np.array([10, 11, 500]), np.array([4, 4, 6], np.uint8), 6)
-    moc.save(folder / "nuniq.moc.fits", format="fits", v1_compatible=True)
-    moc.save(folder / "range.moc.fits", format="fits", v1_compatible=False)
-    moc.save(folder / "a.moc.json", format="json")
-    tiles = Table({"TILEID": [1, 2, 3], "RA": [1.0, 2.0, 3.0], "DEC": [0.0, 1.0, 2.0]})
-    tiles.write(folder / "tiles.fits")
-    tiles.write(folder / "tiles.ecsv", format="ascii.ecsv")
-    (folder / "pixels.txt").write_text("6/10,11 12\n7/3 # comment\n", encoding="utf-8")
 
 
 def _bricks(folder: Path) -> None:

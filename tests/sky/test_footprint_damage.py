@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mocpy import MOC
 
 from tests.damaged_files import read_damaged
+from tests.footprint_files import write_footprints
 from xsaga.errors import FootprintError
 from xsaga.sky.desi_tiles import DesiTiles
 from xsaga.sky.parse import parse_healpix
@@ -30,14 +31,7 @@ READERS = {
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
-    moc = MOC.from_healpix_cells(np.array([10, 11, 500]), np.array([4, 4, 6], np.uint8), 6)
-    moc.save(folder / "nuniq.moc.fits", format="fits", v1_compatible=True)
-    moc.save(folder / "range.moc.fits", format="fits", v1_compatible=False)
-    moc.save(folder / "a.moc.json", format="json")
-    tiles = Table({"TILEID": [1, 2, 3], "RA": [1.0, 2.0, 3.0], "DEC": [0.0, 1.0, 2.0]})
-    tiles.write(folder / "tiles.fits")
-    tiles.write(folder / "tiles.ecsv", format="ascii.ecsv")
-    (folder / "pixels.txt").write_text("6/10,11 12\n7/3 # comment\n", encoding="utf-8")
+    write_footprints(folder)
     return folder
 
 

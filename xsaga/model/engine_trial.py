@@ -202,11 +202,11 @@ def try_engines(
             break
     rates = {name: round(count / max(taken, 1e-9), 1) for name, taken in seconds.items()}
 
-    def taken(name: EngineName) -> float:
+    def whole(name: EngineName) -> float:
         margin = 1 if name == engines[0] else MARGIN
         return margin * (beginnings[name] + MANY / rates[name])
 
-    return Trial(min(rates, key=taken), rates, beginnings)
+    return Trial(min(rates, key=whole), rates, beginnings)
 
 
 def drawn_images(card: ModelCard, count: int) -> NDArray[np.float16]:

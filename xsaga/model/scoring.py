@@ -261,7 +261,7 @@ class Scorer:
         )
 
     def bare_loop(self, images: NDArray[np.floating]) -> Callable[[], None]:
-        """Give a call that runs the engine on images that lie in its buffers, to measure it.
+        """Give a call that runs the engine on images that lie on its device, to measure it.
 
         Parameters
         ----------

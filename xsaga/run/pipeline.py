@@ -26,7 +26,6 @@ from xsaga.run.tile import TileJob, discard_cutouts, fetch_tile, score_cutouts, 
 AHEAD = 2
 """Tiles begun beyond those that are being scored; their cutouts wait on disk."""
 
-
 LOOK_S = 1.0
 """Seconds between two looks at `TileWork.give_up` while nothing arrives."""
 
