@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table, vstack
 
+from xsaga.errors import ExitCode
 from xsaga.sky.tiles import tile_pixels
 
 R_MAX, ORDER = 22.0, 6
@@ -102,7 +103,7 @@ def main() -> None:
                 last = memory_of(process.pid) or last
                 peak = max(peak, last)
                 time.sleep(0.5)
-            if process.returncode:
+            if process.returncode not in (ExitCode.OK, ExitCode.SOURCES_FAILED):
                 raise SystemExit(process.stderr.read().decode())
         seconds = time.perf_counter() - begun
         done = subprocess.run(
