@@ -27,6 +27,7 @@ from xsaga.errors import ExitCode
 from xsaga.sky.tiles import tile_pixels
 
 R_MAX, ORDER = 22.0, 6
+FINISHED = (ExitCode.OK, ExitCode.SOURCES_FAILED)
 
 
 def source_pixels(catalogs: list[Path]) -> np.ndarray:
@@ -103,14 +104,15 @@ def main() -> None:
                 last = memory_of(process.pid) or last
                 peak = max(peak, last)
                 time.sleep(0.5)
-            if process.returncode not in (ExitCode.OK, ExitCode.SOURCES_FAILED):
+            if process.returncode not in FINISHED:
                 raise SystemExit(process.stderr.read().decode())
         seconds = time.perf_counter() - begun
         done = subprocess.run(
             [sys.executable, "-m", "xsaga", "status", str(run), "--json"],
             capture_output=True,
-            check=True,
         )
+        if done.returncode not in FINISHED:
+            raise SystemExit(done.stderr.decode())
         counts = json.loads(done.stdout)["counts"]
         tiles = len(list(run.rglob("scores.parquet")))
         print(
