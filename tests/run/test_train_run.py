@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +16,8 @@ import pytest
 import torch
 from astropy.io import fits
 
-from tests.small_runs import COMMAND, reproducible, xsaga
+from tests.preloaded import Preloaded
+from tests.small_runs import xsaga
 from tests.toy_labels import SIZE, ToyLabels, make_toy_labels, rewrite_labels
 from xsaga.catalog.label_file import write_labels
 from xsaga.config import CutsConfig
@@ -104,32 +104,20 @@ def test_labels_and_imaging_make_a_model_that_scores(toys: ToyLabels, tmp_path: 
 
 
 def test_a_training_killed_again_and_again_ends_with_the_same_bytes(
-    toys: ToyLabels, tmp_path: Path
+    toys: ToyLabels, tmp_path: Path, preloaded: Preloaded
 ) -> None:
-    def begin(out: Path) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*COMMAND, "train", *toys.options, "--name", "toy", "--out", str(out)],
-            env=reproducible(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    process = begin(whole)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    command = ("train", *toys.options, "--name", "toy", "--out")
+    code, _, errors = preloaded.run(*command, whole)
+    assert code == 0, errors
     for line in ("member 1/2 epoch 2/3", "member 2/2 epoch 1/3"):
-        process = begin(broken)
-        assert process.stderr is not None
-        assert any(line in said for said in process.stderr), line
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        process = preloaded.begin(*command, broken)
+        assert any(line in said for said in process.errors), line
+        process.send(signal.SIGKILL)
+        assert process.ended()[0] == -signal.SIGKILL
         assert not (broken / "model").exists()
-    process = begin(broken)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    code, _, errors = preloaded.run(*command, broken)
+    assert code == 0, errors
     assert "member 1/2" not in errors
     for name in RESULTS:
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
