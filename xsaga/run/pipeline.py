@@ -178,6 +178,8 @@ class _Line:
 
         def imaging() -> CutoutSource:
             self._source = self.work.imaging()
+            if self._stopped.is_set():  # `stop` may have looked before it was there
+                raise GivenUpError
             return self._source
 
         try:
