@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xsaga.errors import MissingExtraError
-from xsaga.paths import placed
+from xsaga.report.figure_files import write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,9 +60,7 @@ def write_figures(content: Content, folder: Path) -> dict[str, str]:
         figure = draw(content)
         if figure is None:
             continue
-        with placed(folder / name) as temporary:
-            # without the version of matplotlib the same numbers give the same bytes
-            figure.savefig(temporary, dpi=_DPI, format="png", metadata={"Software": None})
+        write_png(figure, folder / name, _DPI)
         written[name] = alt
     return written
 
@@ -257,12 +255,10 @@ _FIGURES: Mapping[str, tuple[Callable[[Content], Figure | None], str]] = {
 
 
 def _figure(content: Content, columns: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    """Start a figure; drawn without a display and without the state of pyplot."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """Start a figure, without the state of pyplot."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, columns, squeeze=False)[0].tolist()
     for axes in panels:
         axes.grid(color="0.92", lw=0.8)

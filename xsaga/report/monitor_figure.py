@@ -7,8 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xsaga.paths import placed
 from xsaga.report.evaluation_figures import require_matplotlib
+from xsaga.report.figure_files import write_png
 from xsaga.report.monitor_text import interval, near_words
 
 if TYPE_CHECKING:
@@ -48,19 +48,14 @@ def write_monitor_figure(content: Content, folder: Path) -> Path:
     """
     require_matplotlib()
     path = folder / FIGURE_NAME
-    figure = _drawn(content)
-    with placed(path) as temporary:
-        # without the version of matplotlib the same numbers give the same bytes
-        figure.savefig(temporary, dpi=_DPI, format="png", metadata={"Software": None})
+    write_png(_drawn(content), path, _DPI)
     return path
 
 
 def _drawn(content: Content) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.4, 8.2), layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 2, height_ratios=[1.15, 1])
     panels = [figure.add_subplot(part) for part in (grid[0, :], grid[1, 0], grid[1, 1])]
     for axes, draw in zip(panels, (_shares, _reliability, _drift), strict=True):

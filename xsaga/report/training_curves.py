@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from xsaga.errors import MissingExtraError
-from xsaga.paths import placed
+from xsaga.report.figure_files import write_png
 
 PANELS = (
     (("loss", "held_out_loss"), "loss (nats; solid: held out, dashed: training)"),
@@ -61,7 +60,4 @@ def write_training_curves(path: Path, history: pd.DataFrame, *, simulated: bool)
         axes.legend(fontsize=7)
     if simulated:
         figure.suptitle("SIMULATED", fontsize=10, color="firebrick")
-    picture = BytesIO()
-    figure.savefig(picture, format="png", dpi=110, metadata={"Software": None})
-    with placed(path) as temporary:
-        temporary.write_bytes(picture.getvalue())
+    write_png(figure, path, 110)
