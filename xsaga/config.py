@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Literal
 
 FileFormat = Literal["parquet", "fits", "csv", "ecsv", "votable"]
@@ -537,6 +538,7 @@ class Key:
         return f"{self.section}.{self.name}"
 
 
+@cache
 def config_keys() -> tuple[Key, ...]:
     """All keys, in the order of the file."""
     return tuple(
