@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# one thread each: on two cores, more wait for one another
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
-.PHONY: demo test check weights clean
+.PHONY: demo test trials check weights clean
 
 demo: $(VENV)/.run
 	test -e demo/sky/truth.parquet || $(BIN)/xsaga simulate demo/sky --center 180.0,0.25 --bricks 8
@@ -14,8 +16,10 @@ demo: $(VENV)/.run
 		--out demo/evaluation
 
 test: $(VENV)/.dev
-	# one thread each: on two cores, more wait for one another
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+	$(PYTEST) -m "not trial"
+
+trials: $(VENV)/.dev
+	$(PYTEST) -m trial
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -47,7 +47,7 @@ class SmallSky:
             *("--size", str(SIZE)),
             *("--cuts", "none"),
             *("--r-max", "23"),
-            *("--order", "9"),
+            *("--order", "8"),
             *("--device", "cpu"),
             *("--precision", "float32"),
             *("--engine", "eager"),

@@ -190,8 +190,21 @@ class BrickMosaic:
 
 @lru_cache(maxsize=64)
 def _section(path: Path, y0: int, y1: int, x0: int, x1: int) -> NDArray[np.float64]:
+    whole = _small_image(path)
+    if whole is not None:
+        return whole[y0:y1, x0:x1]
     with fits.open(path) as hdus:
         return np.asarray(hdus[1].section[y0:y1, x0:x1], dtype=np.float64)
+
+
+@lru_cache(maxsize=64)
+def _small_image(path: Path) -> NDArray[np.float64] | None:
+    """An image of no more than a megapixel, else None."""
+    with fits.open(path) as hdus:
+        header = hdus[1].header
+        if header["NAXIS1"] * header["NAXIS2"] > 1_000_000:
+            return None
+        return np.asarray(hdus[1].data, dtype=np.float64)
 
 
 def cutout_fits(image: NDArray[np.float32], grid: WCS, bands: str) -> bytes:

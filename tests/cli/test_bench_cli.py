@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_runs import SmallSky, make_small_sky, xsaga
+from tests.small_runs import SmallSky, xsaga
 from tests.survey_server import survey_server
 
 
 @pytest.fixture(scope="module")
-def sky(tmp_path_factory: pytest.TempPathFactory) -> SmallSky:
-    return make_small_sky(tmp_path_factory.mktemp("bench"))
+def sky(small_sky: SmallSky) -> SmallSky:
+    return small_sky
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.evaluated_runs import (
     put_scores,
     tile_run,
 )
-from tests.small_runs import make_small_sky, targets_of, xsaga
+from tests.small_runs import SmallSky, targets_of, xsaga
 from xsaga.config import CutsConfig
 from xsaga.model.card import CALIBRATED_FILE, LEARNT_FILE, ModelCard, read_card, write_card
 from xsaga.model.weights import load_model
@@ -264,13 +264,14 @@ def test_labels_of_another_class_are_refused(sky: MadeSky, tmp_path: Path) -> No
     assert "RUN2" in told
 
 
-def test_a_run_with_the_new_model_has_its_probabilities(tmp_path: Path) -> None:
+def test_a_run_with_the_new_model_has_its_probabilities(
+    small_sky: SmallSky, tmp_path: Path
+) -> None:
     """Scores of a network over simulated pixels; the truth is made up: it follows the scores."""
-    sky = make_small_sky(tmp_path)
     run = tmp_path / "RUN"
-    assert xsaga("run", *sky.options, "--out", run).exit_code in (0, 3)
+    assert xsaga("run", *small_sky.options, "--out", run).exit_code in (0, 3)
     scores, targets = scores_of(run), targets_of(run).sort_values("source_id")
-    card = card_of(sky.weights)
+    card = card_of(small_sky.weights)
     said = card.calibration.probability(scores["logit"])
     np.testing.assert_allclose(scores["p_lowz"], said, atol=1e-6)
     assert "logit" not in targets
@@ -289,7 +290,7 @@ def test_a_run_with_the_new_model_has_its_probabilities(tmp_path: Path) -> None:
     code, words = calibrate(run, labels, tmp_path / "anew")
     assert code == 0, words
     again = tmp_path / "RUN2"
-    options = [*sky.options, "--weights", tmp_path / "anew", "--out", again]
+    options = [*small_sky.options, "--weights", tmp_path / "anew", "--out", again]
     assert xsaga("run", *options).exit_code in (0, 3)
     new = scores_of(again)
     np.testing.assert_array_equal(new["logit"], scores["logit"])

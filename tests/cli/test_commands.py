@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from tests.shared_data import shared
-from tests.small_runs import xsaga
+from tests.small_runs import SmallSky, targets_of, xsaga
 from tests.small_survey import BRICKS, write_small_survey
 from tests.survey_server import survey_server
 from xsaga.config import RunConfig
@@ -150,16 +150,13 @@ def test_progress_tells_count_rate_and_time_left(terminal: bool) -> None:
 
 
 def test_the_base_install_ends_a_run_without_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_sky: SmallSky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without jinja2 the lists are written and a line says what is missing."""
     import sys
 
-    from tests.small_runs import make_small_sky, targets_of
-
-    sky = make_small_sky(tmp_path)
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    result = xsaga("run", *sky.options, "--out", tmp_path / "RUN")
+    result = xsaga("run", *small_sky.options, "--out", tmp_path / "RUN")
     assert result.exit_code == 0, result.output
     assert "pip install 'xsaga[report]'" in result.stderr
     assert len(targets_of(tmp_path / "RUN"))

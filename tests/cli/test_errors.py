@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from tests.small_runs import SmallSky, make_small_sky, status_of, xsaga
+from tests.small_runs import SmallSky, status_of, xsaga
 from tests.survey_server import survey_server
 
 
 @pytest.fixture(scope="module")
-def sky(tmp_path_factory: pytest.TempPathFactory) -> SmallSky:
-    return make_small_sky(tmp_path_factory.mktemp("small"))
+def sky(small_sky: SmallSky) -> SmallSky:
+    return small_sky
 
 
 def run(sky: SmallSky, folder: Path, *changes: object) -> tuple[int, str]:

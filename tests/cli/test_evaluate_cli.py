@@ -28,7 +28,7 @@ from tests.evaluated_runs import (
     tile_run,
 )
 from tests.small_disks import disk, only_message, remount
-from tests.small_runs import make_small_sky, xsaga
+from tests.small_runs import SmallSky, xsaga
 from xsaga.evaluation import baselines
 from xsaga.paths import RunPaths
 
@@ -292,11 +292,10 @@ def test_a_missing_extra_is_named_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_real_small_run_from_pixels_to_page(tmp_path: Path) -> None:
+def test_a_real_small_run_from_pixels_to_page(small_sky: SmallSky, tmp_path: Path) -> None:
     """Scores of a network over simulated pixels; the truth is made up: the brightest tenth."""
-    sky = make_small_sky(tmp_path)
     run = tmp_path / "RUN"
-    assert xsaga("run", *sky.options, "--out", run).exit_code in (0, 3)
+    assert xsaga("run", *small_sky.options, "--out", run).exit_code in (0, 3)
     tiles = sorted(RunPaths(run).tiles.rglob("sources.parquet"))
     sources = pd.concat([pd.read_parquet(path) for path in tiles], ignore_index=True)
     limit = sources["mag_r"].quantile(0.1)

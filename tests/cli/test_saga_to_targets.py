@@ -250,6 +250,7 @@ def test_scores_do_not_depend_on_what_saga_does_not_measure(
     assert change[~same_g].max() > 1e-3  # the photometry that SAGA has does count
 
 
+@pytest.mark.trial
 def test_the_published_recipe_makes_a_model_that_runs(tmp_path: Path) -> None:
     """An xresnet34, which learns from images alone; these can be told apart in three epochs."""
     toys = make_toy_labels(tmp_path / "toys", count=72)

@@ -39,14 +39,13 @@ def full_images() -> np.ndarray:
 def test_scores_do_not_depend_on_batch_size_or_order(
     full_model: Model, full_images: np.ndarray, precision: PrecisionChoice, tolerance: float
 ) -> None:
-    reference = Scorer(full_model, device="cpu", precision=precision, batch_size=64).score(
-        full_images
-    )
+    images = full_images[: 24 if precision == "bf16" else 64]  # slow on most processors
+    reference = Scorer(full_model, device="cpu", precision=precision, batch_size=64).score(images)
     assert reference.p_lowz.std() > 10 * tolerance
-    shuffled = np.random.default_rng(1).permutation(64)
+    shuffled = np.random.default_rng(1).permutation(len(images))
     for batch_size in (3, 100):
         again = Scorer(full_model, device="cpu", precision=precision, batch_size=batch_size).score(
-            full_images[shuffled]
+            images[shuffled]
         )
         for name in ("p_lowz", "p_lowz_std"):
             np.testing.assert_allclose(

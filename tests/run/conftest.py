@@ -6,12 +6,12 @@ import pytest
 
 from tests.preloaded import Preloaded
 from tests.small_nights import SmallArchive, make_small_archive
-from tests.small_runs import SmallSky, make_small_sky, reproducible
+from tests.small_runs import SmallSky, reproducible
 
 
 @pytest.fixture(scope="session")
-def sky(tmp_path_factory: pytest.TempPathFactory) -> SmallSky:
-    return make_small_sky(tmp_path_factory.mktemp("small"))
+def sky(small_sky: SmallSky) -> SmallSky:
+    return small_sky
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_runs import SmallSky, make_small_sky, targets_of, xsaga
+from tests.small_runs import SmallSky, targets_of, xsaga
 from tests.survey_server import survey_server
 from xsaga.errors import ImagingError, RunError
 from xsaga.paths import RunPaths
@@ -59,11 +59,6 @@ def test_the_choice_is_kept(tmp_path: Path) -> None:
         path.write_text(damaged)
         with pytest.raises(RunError, match="begin anew with --restart"):
             read_choice(path)
-
-
-@pytest.fixture(scope="module")
-def sky(tmp_path_factory: pytest.TempPathFactory) -> SmallSky:
-    return make_small_sky(tmp_path_factory.mktemp("choice"))
 
 
 def test_a_run_chooses_says_why_and_stays_with_it(sky: SmallSky, tmp_path: Path) -> None:

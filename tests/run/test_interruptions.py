@@ -8,6 +8,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.preloaded import Preloaded, TookLongerError
 from tests.small_runs import SmallSky, status_of, xsaga
 from xsaga.paths import TEMPORARY_MARK, RunPaths
@@ -19,6 +21,7 @@ KILLS = 4
 RESULTS = ("targets.parquet", "targets.fits", "cutflow.csv", "rejected.parquet", "run.toml")
 
 
+@pytest.mark.trial
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
     sky: SmallSky, tmp_path: Path, preloaded: Preloaded
 ) -> None:

@@ -20,6 +20,8 @@ from xsaga.errors import BusyError, ExitCode
 from xsaga.paths import TEMPORARY_MARK, NightlyPaths
 from xsaga.run.folder import held
 
+pytestmark = pytest.mark.trial
+
 POINTS = {
     "while scoring": ("*/scores.parquet", 2, True),
     "before it is published": ("*/lists/2026-11-27", 1, False),
