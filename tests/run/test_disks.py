@@ -75,7 +75,7 @@ def test_a_disk_that_is_full_at_any_write(
 ) -> None:
     with disk(tmp_path / "disk", "size=16k") as place:
         run = place / "RUN"
-        rooms = [lambda size=size: remount(place, f"size={size}k") for size in sizes(16, 6, 5)]
+        rooms = [lambda size=size: remount(place, f"size={size}k") for size in sizes(16, 3, 7)]
         command = ("run", *sky.options, "--out", run)
         assert until_there_is_room(lambda: preloaded.run(*command), place, rooms) >= 3
         assert status_of(run)["stage"] == "done"
@@ -88,12 +88,12 @@ def test_a_disk_that_is_full_at_any_write(
 def test_a_quota_on_the_size_of_files(sky: SmallSky, tmp_path: Path, preloaded: Preloaded) -> None:
     """The kernel refuses to let any file grow beyond so many bytes."""
     run = tmp_path / "RUN"
-    limits = iter(sizes(200, 40, 4))
+    limits = iter(sizes(200, 12, 5))
 
     def attempt() -> tuple[int, str, str]:
         return preloaded.run("run", *sky.options, "--out", run, file_limit=next(limits))
 
-    assert until_there_is_room(attempt, run, [lambda: None] * 4, "File too large") >= 2
+    assert until_there_is_room(attempt, run, [lambda: None] * 5, "File too large") >= 2
     found = results_of(run)
     shutil.rmtree(run)
     assert found == undisturbed(preloaded, sky, run)
@@ -103,7 +103,7 @@ def test_a_disk_without_inodes(sky: SmallSky, tmp_path: Path, preloaded: Preload
     with disk(tmp_path / "disk", "size=50m,nr_inodes=4") as place:
         run = place / "RUN"
         rooms = [
-            lambda count=count: remount(place, f"nr_inodes={count}") for count in sizes(4, 4, 5)
+            lambda count=count: remount(place, f"nr_inodes={count}") for count in sizes(4, 2.6, 6)
         ]
         command = ("run", *sky.options, "--out", run)
         assert until_there_is_room(lambda: preloaded.run(*command), place, rooms) >= 3
@@ -142,7 +142,7 @@ def test_an_export_and_a_ranking_that_find_no_room(
             free = shutil.disk_usage(place).free - 1024 * kilobytes
             filler.write_bytes(bytes(max(free, 0)))
 
-        rooms = [lambda size=size: leave(size) for size in sizes(1, 16, 4)]
+        rooms = [lambda size=size: leave(size) for size in sizes(1, 8, 5)]
         for command in (
             ["export", run, "--format", "desi-targets"],
             ["rank", run, "--format", "votable", "--format", "parquet"],
@@ -202,7 +202,7 @@ def test_a_night_that_finds_no_room(
         first = state(nights.folder / "lists", "*")
         rooms = [
             lambda more=more: remount(tmp_path / "disk", f"size={used + more}k")
-            for more in sizes(8, 6, 5)
+            for more in sizes(8, 3, 8)
         ]
 
         def attempt() -> tuple[int, str, str]:
