@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 from xsaga.errors import ModelError
 from xsaga.model.batch_step import BatchStep
 from xsaga.model.device import Precision
-from xsaga.model.preprocess import resample
+from xsaga.model.preprocess import Grid, resample
 
 EngineName = Literal["eager", "openvino"]
 """What runs a network: torch, operation by operation; or OpenVINO, on a CPU."""
 
 EngineChoice = Literal["auto", "eager", "openvino"]
 """An engine, or the one that a measured trial finds the fastest (`xsaga.model.engine_trial`)."""
-
-Grid = tuple[float, float, int]
-"""Resample first: arcseconds per pixel of the images and of the model, pixels of the model."""
 
 
 class Engine(Protocol):

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from xsaga.model.batch_step import BatchStep
 from xsaga.model.device import exact_float32
-from xsaga.model.engines import Grid
-from xsaga.model.preprocess import resample
+from xsaga.model.preprocess import Grid, resample
 
 
 class GpuEngine:

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from xsaga.errors import ModelError
 from xsaga.model.batch_step import BatchStep
 from xsaga.model.device import Precision
-from xsaga.model.engines import Engine, EngineName, Grid, make_engine
+from xsaga.model.engines import Engine, EngineName, make_engine
 from xsaga.model.images import ImageArray
 from xsaga.model.network import CutoutNetwork
 from xsaga.model.novelty import FeatureSpace
 from xsaga.model.photometry import checked_photometry
-from xsaga.model.preprocess import Stretch
+from xsaga.model.preprocess import Grid, Stretch
 from xsaga.reading import reason_of
 
 READERS = 12

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from xsaga.errors import MissingExtraError
 from xsaga.model.batch_step import BatchStep
 from xsaga.model.device import Precision
-from xsaga.model.engines import Grid
-from xsaga.model.preprocess import resample
+from xsaga.model.preprocess import Grid, resample
 
 _HINTS: dict[Precision, str] = {"float32": "f32", "bf16": "bf16"}
 

@@ -135,6 +135,10 @@ def _viewer(images: torch.Tensor) -> torch.Tensor:
     return levels.flip(1)
 
 
+Grid = tuple[float, float, int]
+"""How to resample: arcseconds per pixel of the images and of the model, pixels of the model."""
+
+
 def resample(
     images: torch.Tensor, from_scale: float, to_scale: float, to_size: int
 ) -> torch.Tensor:
