@@ -15,6 +15,8 @@ from tests.small_nights import Nights, SmallArchive
 from tests.small_runs import SmallSky, status_of, xsaga
 from xsaga.errors import ExitCode
 
+pytestmark = pytest.mark.trial
+
 time_machine = pytest.importorskip("time_machine", reason="needs time-machine, of the extra [dev]")
 NOW = datetime(2026, 11, 27, 2, 0, tzinfo=UTC)
 
