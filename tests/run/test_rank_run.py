@@ -111,6 +111,10 @@ def test_known_redshifts_are_no_targets_and_are_traced(run: Path, tmp_path: Path
     used = read_target_list(run).provenance.inputs[-1]
     assert used.path.endswith("known.ecsv")
     assert used.size == path.stat().st_size
+    page = (run / "report" / "index.html").read_text(encoding="utf-8")
+    assert "known.ecsv" in page
+    assert "● 1</span>" in page
+    assert ">tier 1</span>, " in page
     # the choice stays with the run: what `xsaga run` does next excludes them too
     assert "good redshift" in xsaga("run", run).output
 

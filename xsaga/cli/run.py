@@ -173,11 +173,11 @@ def _rank(session: Session) -> RunStatus:
     from xsaga.run.stages import rank_stage
     from xsaga.run.summary import format_targets
 
-    targets = rank_stage(session).targets
-    echo(format_targets(targets))
+    ranking = rank_stage(session)
+    echo(format_targets(ranking.targets))
     status = _status(session)
     try:
-        write_run_report(session.paths, targets, session.provenance(), status.counts)
+        write_run_report(session.paths, ranking.targets, ranking.provenance, status.counts)
     except MissingExtraError as error:
         session.log.event("no report", f"note: no report page; {error}")
     return status

@@ -37,6 +37,7 @@ from xsaga.sky.usable_area import (
 )
 from xsaga.targets.density import PixelAreas
 from xsaga.targets.formats import FORMATS, write_targets
+from xsaga.targets.provenance import Provenance
 from xsaga.targets.ranking import is_last, rank_sources
 from xsaga.targets.selection import Selection, select_targets
 from xsaga.targets.tiers import TierChoice
@@ -45,7 +46,23 @@ _AT_ONCE = 1 << 20
 """Sources whose positions are looked at in one go: ellipses are slow to ask for few."""
 
 
-def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection:
+@dataclass(frozen=True)
+class Ranking:
+    """What a ranking wrote.
+
+    Parameters
+    ----------
+    targets : DataFrame
+        The list, best first.
+    provenance : Provenance
+        What it was made from, tiers and tables of [exclude] included.
+    """
+
+    targets: pd.DataFrame
+    provenance: Provenance
+
+
+def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Ranking:
     """Rank the scored sources of tiles, choose the targets and write all lists.
 
     Parameters
@@ -57,7 +74,7 @@ def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection
 
     Returns
     -------
-    Selection
+    Ranking
 
     Raises
     ------
@@ -134,7 +151,7 @@ def rank_tiles(session: Session, scored_tiles: Sequence[TilePaths]) -> Selection
         formats=list(config.rank.formats),
         base_rate=base_rate,
     )
-    return selection
+    return Ranking(selection.targets, provenance)
 
 
 def _bright(tiles: Sequence[TilePaths], limit: float | None) -> BrightObjects | None:

@@ -13,7 +13,7 @@ from xsaga.paths import placed
 from xsaga.run.folder import read_partition, write_partition
 from xsaga.run.pipeline import forget_cutouts_unless_kept, run_tiles
 from xsaga.run.progress import Advance, progress
-from xsaga.run.ranking import rank_tiles
+from xsaga.run.ranking import Ranking, rank_tiles
 from xsaga.run.session import Session
 from xsaga.run.tile import (
     TileJob,
@@ -23,7 +23,6 @@ from xsaga.run.tile import (
     read_failures,
     tile_jobs,
 )
-from xsaga.targets.selection import Selection
 
 
 def tile_stage(session: Session) -> PartitionSummary:
@@ -111,7 +110,7 @@ def forget_failures(session: Session) -> None:
     session.log.event("retry", f"tiles with failures that are tried again: {retried}")
 
 
-def rank_stage(session: Session) -> Selection:
+def rank_stage(session: Session) -> Ranking:
     """Rank all scored sources, choose the targets and write the lists.
 
     Raises
