@@ -175,7 +175,7 @@ class Scorer:
             raise ModelError(
                 f"model {card.name} was made for images of {', '.join(card.image_release)}, the "
                 f"cutouts are of {release or 'an unnamed release'}: choose that imaging or another "
-                "model, name the release if it is that one, or allow any release"
+                "model, say --release if it is that one, or allow any with --any-release"
             )
         same_scale = _same_scale(geometry.pixel_scale, card.pixel_scale)
         if same_scale and geometry.size == card.size:
