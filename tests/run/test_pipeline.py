@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 
 from tests.toy_model import TINY, toy_model
 from xsaga.config import RunConfig, StoreConfig
-from xsaga.errors import ImagingError
+from xsaga.errors import ImagingError, ModelError
 from xsaga.imaging.cutouts import CutoutBatch, CutoutSpec, CutoutStatus, ImagingFiles
 from xsaga.imaging.http_faults import UnreachableError
 from xsaga.model.scoring import Scorer
@@ -44,7 +45,7 @@ class DrawnSky:
     given: int = 0
     spec: CutoutSpec = SPEC
     release: str = "ls-dr9"
-    closed: bool = False
+    interrupted: bool = False
 
     def order(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
         return np.lexsort((ra, -dec))
@@ -78,8 +79,11 @@ class DrawnSky:
     def files(self, *_: object) -> ImagingFiles:
         return ImagingFiles()
 
+    def interrupt(self) -> None:
+        self.interrupted = True
+
     def close(self) -> None:
-        self.closed = True
+        raise AssertionError("whoever opened it closes it")
 
 
 def make_scorer() -> Scorer:
@@ -202,12 +206,12 @@ class GoneSky(DrawnSky):
         self.ended = Event()
 
     def cutouts(self, *_: object) -> Iterator[CutoutBatch]:
-        assert self.ended.wait(60), "nobody closed it"
+        assert self.ended.wait(60), "nobody interrupted it"
         raise UnreachableError("asking it was stopped")
         yield
 
-    def close(self) -> None:
-        super().close()
+    def interrupt(self) -> None:
+        super().interrupt()
         self.ended.set()
 
 
@@ -216,13 +220,11 @@ def test_fetching_can_be_given_up_while_nothing_arrives(scorer: Scorer, tmp_path
     source, asked = GoneSky(), iter([False, True])
     with pytest.raises(GivenUpError):
         run_tiles([job], work(scorer, source, give_up=lambda: next(asked)))
-    assert source.closed
+    assert source.interrupted
     assert not list(tmp_path.rglob("*.tmp-*"))
 
 
-def test_an_interruption_closes_the_imaging_and_ends_the_threads(
-    scorer: Scorer, tmp_path: Path
-) -> None:
+def test_an_interruption_ends_the_imaging_and_the_threads(scorer: Scorer, tmp_path: Path) -> None:
     jobs = make_jobs(tmp_path)
     source = DrawnSky()
 
@@ -233,7 +235,62 @@ def test_an_interruption_closes_the_imaging_and_ends_the_threads(
     with pytest.raises(KeyboardInterrupt):
         run_tiles(interrupted(), work(scorer, source))
     finished = jobs[0].paths.scores.is_file()
-    assert finished or source.closed or not source.given
+    assert finished or source.interrupted or not source.given
+    assert not list(tmp_path.rglob("*.tmp-*"))
+
+
+class FailsOnce(DrawnSky):
+    """Gives one batch, and the next when scoring that one has failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = Event()
+
+    def cutouts(self, *arguments: object) -> Iterator[CutoutBatch]:
+        batches = super().cutouts(*arguments)  # type: ignore[arg-type]
+        yield next(batches)
+        assert self.ended.wait(60), "nobody interrupted it"
+        yield from batches
+
+    def interrupt(self) -> None:
+        super().interrupt()
+        self.ended.set()
+
+
+class BrokenScorer:
+    """Cannot score at all."""
+
+    def __getattr__(self, name: str) -> object:
+        raise ModelError(f"no {name}: out of memory")
+
+
+@pytest.mark.parametrize("scorers", [1, 2])
+def test_an_error_of_scoring_ends_what_is_fetched_and_what_waits(
+    tmp_path: Path, scorers: int
+) -> None:
+    jobs = make_jobs(tmp_path, (50, 50, 50, 50))
+    source = FailsOnce()
+    broken = TileWork(
+        imaging=lambda: source,
+        scorers=[cast("Scorer", BrokenScorer()) for _ in range(scorers)],
+    )
+    with pytest.raises(ModelError, match="out of memory"):
+        run_tiles(jobs, broken)
+    assert source.interrupted
+    assert not list(tmp_path.rglob("*.tmp-*"))
+
+
+def test_an_interruption_ends_scorers_that_wait_for_cutouts(tmp_path: Path) -> None:
+    jobs = make_jobs(tmp_path, (50, 50))
+    source = GoneSky()
+
+    def interrupted() -> Iterator[TileJob]:
+        yield from jobs
+        raise KeyboardInterrupt
+
+    two = TileWork(imaging=lambda: source, scorers=[make_scorer(), make_scorer()])
+    with pytest.raises(KeyboardInterrupt):
+        run_tiles(interrupted(), two)
     assert not list(tmp_path.rglob("*.tmp-*"))
 
 

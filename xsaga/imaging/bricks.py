@@ -348,6 +348,10 @@ class BrickSource:
         here = homes.depth > -self._spec.size
         return len(np.unique(np.stack([homes.region[here], homes.number[here]]), axis=1).T)
 
+    def interrupt(self) -> None:
+        """End downloads; no more are made. Bricks that are cut now keep their memory."""
+        self._tree.close()
+
     def close_bricks(self) -> None:
         """Stop the decoding processes and give memory back; the tree stays open."""
         self._shelf.close()
@@ -389,6 +393,9 @@ def _cut(
     brick: Brick, x: NDArray[np.int64], y: NDArray[np.int64], size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Cut boxes out of the planes of a brick; beyond its grid there are no data."""
+    if brick.is_empty:
+        shape = (len(x), len(brick.missing_bands), size, size)
+        return np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
     width, height = brick.grid.width, brick.grid.height
     images, has_data = brick.planes.images, brick.planes.has_data
     inside = (x >= 0) & (y >= 0) & (x + size <= width) & (y + size <= height)

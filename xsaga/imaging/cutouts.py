@@ -159,8 +159,14 @@ class CutoutSource(Protocol):
         With unchanged files the cutouts are unchanged. Nothing is downloaded for it.
         """
 
+    def interrupt(self) -> None:
+        """End what waits for a server, from another thread; `cutouts` raises soon then.
+
+        Nothing that `cutouts` works on is given back; that is left to `close`.
+        """
+
     def close(self) -> None:
-        """Give back connections, files and workers."""
+        """Give back connections, files and workers; `cutouts` must have ended."""
 
 
 MAX_BATCH, MAX_BATCH_BYTES = 256, 1 << 24

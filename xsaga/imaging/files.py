@@ -156,6 +156,9 @@ class FileSource:
         ]
         return ImagingFiles(str(self._folder), tuple(sorted(paths)))
 
+    def interrupt(self) -> None:
+        """No server is waited for."""
+
     def close(self) -> None:
         """Nothing to give back."""
 

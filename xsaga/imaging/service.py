@@ -186,6 +186,10 @@ class ServiceSource:
         del ra, dec, source_id
         return ImagingFiles()
 
+    def interrupt(self) -> None:
+        """Cut the requests that are under way; no more are made."""
+        self._service.close()
+
     def close(self) -> None:
         """Give back connections and workers; requests that are under way are cut."""
         self._service.close()

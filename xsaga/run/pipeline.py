@@ -163,11 +163,14 @@ class _Line:
     def stop(self) -> None:
         """End what is still going on; nothing is where all went well."""
         self._stopped.set()
-        under_way = [fetched for _, fetched, _ in self.in_flight if not fetched.cancel()]
         for _, _, scored in self.in_flight:
             scored.cancel()
-        if self._source is not None and not all(fetched.done() for fetched in under_way):
-            self._source.close()  # it may wait for a server
+        for tile, fetched, _ in self.in_flight:
+            if fetched.cancel():  # what was to score it may wait for its cutouts already
+                tile.arriving.set_exception(GivenUpError())
+        fetching = any(not fetched.done() for _, fetched, _ in self.in_flight)
+        if self._source is not None and fetching:
+            self._source.interrupt()  # it may wait for a server
 
     def _fetch(self, tile: _TileInFlight) -> None:
         def count(cutouts: int) -> None:
