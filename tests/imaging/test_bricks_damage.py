@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from astropy.table import Table
 
 from tests.brick_trees import TreeWriter, brick_grid, collect, grid_header
 from xsaga.errors import ImagingError
+from xsaga.imaging.brick_decode import BrickDecoder, BrickPlanes
 from xsaga.imaging.brick_tree import BrickTable, LocalTree, read_brick_table
 from xsaga.imaging.bricks import BrickSource
 from xsaga.imaging.cutouts import CutoutSpec, CutoutStatus
@@ -170,6 +172,32 @@ def test_listed_brick_without_files_is_outside(tree: TreeWriter) -> None:
     cutouts = collect(BrickSource(LocalTree(tree.finish()), SPEC, workers=1), *HURT)
     assert cutouts.status.tolist() == [CutoutStatus.OUTSIDE]
     assert cutouts.reason == ["no g, r, z image of brick south/hurt"]
+
+
+@pytest.mark.parametrize(("beside", "taken"), [(False, 0), (True, 1)])
+def test_bricks_without_files_take_no_memory(
+    tree: TreeWriter, monkeypatch: pytest.MonkeyPatch, beside: bool, taken: int
+) -> None:
+    """Neither the brick of a position nor a neighbour that might fill gaps."""
+    for path in tree.path("south", "hurt", "image", "g").parent.iterdir():
+        path.unlink()
+    position = (HURT[0] - 0.02 * beside, HURT[1])
+    if beside:
+        gap = np.ones((300, 300))
+        gap[:, 150:] = 0
+        tree.add("south", "beside", brick_grid(*position), gap)
+    rooms: list[object] = []
+    room = BrickDecoder.room
+
+    def noted(self: BrickDecoder, *arguments: Any, **options: Any) -> BrickPlanes:
+        rooms.append(arguments)
+        return room(self, *arguments, **options)
+
+    monkeypatch.setattr(BrickDecoder, "room", noted)
+    source = BrickSource(LocalTree(tree.finish()), SPEC, workers=1)
+    status = collect(source, *position).status.tolist()
+    assert status == [CutoutStatus.OK if beside else CutoutStatus.OUTSIDE]  # half of it is OK
+    assert len(rooms) == taken  # one for the brick that has files
 
 
 def test_tree_must_be_there(tmp_path: Path) -> None:

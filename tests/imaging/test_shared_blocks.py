@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,12 @@ def test_blocks_of_others_are_left_alone(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     clear_abandoned(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+def test_a_block_that_finds_no_room_is_refused_at_once() -> None:
+    """Else whoever writes to it is killed."""
+    own = f"xsaga-*-{os.getpid()}-*"
+    before = set(shared_blocks.FOLDER.glob(own))
+    with pytest.raises(OSError, match="No space left"):
+        new_block(2 * shutil.disk_usage(shared_blocks.FOLDER).total)
+    assert set(shared_blocks.FOLDER.glob(own)) == before

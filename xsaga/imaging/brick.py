@@ -141,7 +141,10 @@ class Brick:
 
     @property
     def planes(self) -> BrickPlanes:
-        """Its pixels; valid where `decode` was asked for them, and all 0 where there are none."""
+        """Its pixels; valid where `decode` was asked for them, 0 in bands without an image.
+
+        A brick without any image takes no memory: ask `is_empty` before.
+        """
         if self._planes is None:
             self._planes = self._decoder.room(self._shape, much=False)
             self._clear(self._images)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.shared_memory import SharedMemory
@@ -175,7 +175,10 @@ class BrickDecoder:
             if spare.images.shape == shape and (spare.block is not None) == several:
                 return spare
             spare.close()
-        return BrickPlanes(shape, shared=several and room_to_share(5 * pixels))
+        if several and room_to_share(5 * pixels):
+            with suppress(OSError):  # another took the room
+                return BrickPlanes(shape, shared=True)
+        return BrickPlanes(shape, shared=False)
 
     def give_back(self, planes: BrickPlanes) -> None:
         """Take memory that is not needed any more, for the next brick.

@@ -96,6 +96,8 @@ def _fill_from(
         return
     donor = shelf.get(name, keep=home.name)
     if isinstance(donor, Brick):
+        if donor.is_empty:
+            return
         px, py = (np.floor(p + 0.5).astype(np.int64) for p in donor.grid.to_pixel(ra, dec))
         inside = (px >= 0) & (px < donor.grid.width) & (py >= 0) & (py < donor.grid.height)
         which, row, column, px, py = (v[inside] for v in (which, row, column, px, py))
