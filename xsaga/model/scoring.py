@@ -94,6 +94,8 @@ class Scorer:
         What was chosen.
     batch_size : int
         What was chosen.
+    in_flight : int
+        Images that are worked on at a time.
     device : torch.device
         What was chosen.
     precision : str
@@ -142,6 +144,7 @@ class Scorer:
         )
         self._networks = ready(self.engine)
         self.batch_size = self._networks.engine.batch_size
+        self.in_flight = self.batch_size * self._networks.engine.slots
 
     def check(self, geometry: CutoutGeometry, release: str, *, resample: bool = False) -> bool:
         """Make sure that cutouts are what the model was trained on.

@@ -166,7 +166,10 @@ def run_bench(
         scoring = measure_scoring(
             load_model(config.model.weights),
             {"": scorer},
-            images=-(-LEAST_IMAGES // scorer.batch_size) * scorer.batch_size * BATCHES,
+            images=max(
+                -(-LEAST_IMAGES // scorer.batch_size) * scorer.batch_size * BATCHES,
+                scorer.in_flight,
+            ),
             rounds=ROUNDS,
             dtype=config.store.dtype,
             folder=Path(scratch),
