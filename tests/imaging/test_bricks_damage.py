@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from astropy.table import Table
 
 from tests.brick_trees import TreeWriter, brick_grid, collect, grid_header
 from xsaga.errors import ImagingError
+from xsaga.imaging.brick_cells import DecodeRates
 from xsaga.imaging.brick_decode import BrickDecoder, BrickPlanes
 from xsaga.imaging.brick_tree import BrickTable, LocalTree, read_brick_table
 from xsaga.imaging.bricks import BrickSource
@@ -121,6 +123,31 @@ def test_damage_is_found_by_decoding_processes_too(tree: TreeWriter) -> None:
     source.close()
     assert cutouts.status.tolist() == [CutoutStatus.CORRUPT, CutoutStatus.OK] * 40
     assert str(path) in cutouts.reason[0]
+
+
+def last_tile_scrambled(path: Path) -> None:
+    with fits.open(path, disable_image_compression=True) as hdus:
+        header, start = hdus[1].header, hdus[1].fileinfo()["datLoc"]
+    content = bytearray(path.read_bytes())
+    heap = start + header["NAXIS1"] * header["NAXIS2"]
+    length, offset = struct.unpack(">2i", content[heap - header["NAXIS1"] : heap])
+    content[heap + offset : heap + offset + length] = b"\xff" * length
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_damage_that_no_cutout_needs_costs_nothing(
+    tree: TreeWriter, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    """However fast either way of decoding is."""
+    last_tile_scrambled(tree.path("south", "hurt", "image", "g"))
+    monkeypatch.setattr(DecodeRates, "prefer_whole", lambda *_: whole)
+    source = BrickSource(LocalTree(tree.finish()), SPEC, workers=1)
+    grid = brick_grid(*HURT)
+    cutouts = collect(source, *grid.to_sky([50.0, 150, 250, 150], [50.0, 50, 50, 150]))
+    assert cutouts.status.tolist() == [CutoutStatus.OK] * 4
+    (there,) = collect(source, *grid.to_sky([250.0], [250.0])).status.tolist()
+    assert there == CutoutStatus.CORRUPT
 
 
 def test_damaged_neighbour_leaves_a_gap_and_is_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xsaga.errors import ImagingError
-from xsaga.imaging.brick_cells import CELL, cells_of
+from xsaga.imaging.brick_cells import CELL, Pieces, cells_of, pieces_of
 from xsaga.imaging.brick_decode import (
     BrickDecoder,
     BrickPlanes,
@@ -189,15 +189,27 @@ class Brick:
         if self._planes is None:
             self._planes = self._decoder.room(self._shape, much=whole or cells.mean() > MUCH)
             self._clear(self.missing_bands)
+        try:
+            not_finite = self._decode(self._planes, pieces)
+        except BrickUnusable:
+            if not whole:
+                raise
+            # what is damaged may be needed by nothing: speed must not decide what is lost
+            whole = False
+            not_finite = self._decode(self._planes, pieces_of(cells))
+        self._decoded |= whole | cells
+        self._repair(not_finite)
+
+    def _decode(self, planes: BrickPlanes, pieces: Pieces | None) -> list[int]:
+        """Decode parts of all files; give the bands with pixels that are not finite."""
         tasks = [
             DecodeTask(path, product, band, pieces)
             for product, paths in (("image", self._images), ("invvar", self._invvars))
             for band, path in enumerate(paths.get(b) for b in self._images)
             if path is not None
         ]
-        not_finite = self._decoder.decode(tasks, self._planes)
-        self._decoded |= whole | cells
-        self._repair([task.band for task, bad in zip(tasks, not_finite, strict=True) if bad])
+        not_finite = self._decoder.decode(tasks, planes)
+        return [task.band for task, bad in zip(tasks, not_finite, strict=True) if bad]
 
     def _repair(self, not_finite: list[int]) -> None:
         images, has_data = self.planes.images, self.planes.has_data
