@@ -111,7 +111,9 @@ def make_engine(
         from xsaga.model.openvino_engine import OpenVinoEngine
 
         if device.type != "cpu":
-            raise ModelError(f"engine 'openvino' runs on a CPU, not on {device}: use eager or auto")
+            raise ModelError(
+                f"engine 'openvino' runs on a CPU, not on {device}: give --device cpu or --engine eager"
+            )
         if size is None:
             raise ModelError("engine 'openvino': give the size of the cutouts")
         return OpenVinoEngine(step, precision=precision, size=size, batch_size=batch_size)
