@@ -90,6 +90,8 @@ def score_stage(session: Session) -> None:
 def run_stage(session: Session, title: str = "fetching and scoring") -> None:
     """Fetch and score all tiles; what is done is left alone."""
     jobs = _unscored(session)
+    if not all(job.paths.cutout_index.is_file() for job in jobs):
+        _ = session.imaging  # opened in the main thread: Ctrl-C ends it whatever it waits for
 
     def log(job: TileJob) -> None:
         session.log.event("tile done", stage=title, tile=job.paths.folder.name)
