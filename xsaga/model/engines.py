@@ -112,7 +112,8 @@ def make_engine(
 
         if device.type != "cpu":
             raise ModelError(
-                f"engine 'openvino' runs on a CPU, not on {device}: give --device cpu or --engine eager"
+                f"engine 'openvino' runs on a CPU, not on {device}: "
+                "give --device cpu or --engine eager"
             )
         if size is None:
             raise ModelError("engine 'openvino': give the size of the cutouts")
